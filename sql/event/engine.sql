@@ -1,0 +1,135 @@
+-- What the engine calls: upkeep that needs the catalog.
+
+create function event._end_subscriptions() returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update event.subscription s
+    set ended = case
+        when not exists (select from pg_class c where c.oid = s.relation) then 'relation_dropped'
+        when s.kind in ('column', 'field') and not exists (
+            select from pg_attribute a where a.attrelid = s.relation and a.attnum = s.attnum and not a.attisdropped)
+            then 'column_dropped'
+        else 'key_changed' end
+    where s.ended is null and (
+        not exists (select from pg_class c where c.oid = s.relation)
+        or s.attnum is not null and not exists (
+            select from pg_attribute a where a.attrelid = s.relation and a.attnum = s.attnum and not a.attisdropped)
+        or s.key is not null and event._key_attnums(s.relation) is distinct from s.key_attnums);
+end
+$$;
+comment on function event._end_subscriptions() is 'Marks the subscriptions whose table, column or key is gone; the engine tells their sessions.';
+
+create function event._recheck(relation oid) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    update event.subscription s set ended = d.reason
+    from (select distinct on (x.owner, s.kind, s.attnum) x.owner, s.kind, s.attnum,
+                 event._unreadable(x.owner, s.kind, s.relation, s.attnum) as reason
+          from event.subscription s join event.session x on x.id = s.session_id
+          where s.relation = _recheck.relation and s.ended is null) d
+    join event.session x on x.owner = d.owner
+    where s.session_id = x.id and s.relation = _recheck.relation and s.kind = d.kind
+      and s.attnum is not distinct from d.attnum and s.ended is null and d.reason is not null;
+end
+$$;
+comment on function event._recheck(oid) is 'Ends the subscriptions of a table whose session''s owner may no longer see what they tell.';
+
+create function event._identify_leaves() returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    root oid;
+begin
+    for root in
+        select distinct w.relation from event.watched w join pg_class c on c.oid = w.relation and c.relkind = 'p'
+        join pg_class l on l.oid in (select event._leaves(w.relation)) and l.relreplident <> 'f'
+        where event._tidewire_may_alter(w.relation)
+    loop
+        perform event._note_watch(root, false);
+        perform event._publish(root);
+    end loop;
+exception when lock_not_available then
+    null;
+end
+$$;
+comment on function event._identify_leaves() is 'Gives partitions that joined a watched table the replica identity that it needs.';
+
+create function event._sweep() returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    idle oid;
+    abandoned uuid;
+begin
+    perform event._end_subscriptions();
+    perform event._identify_leaves();
+    update event.watched w set key_columns = event._key_column_names(w.relation)
+    where exists (select from pg_class c where c.oid = w.relation)
+      and w.key_columns is distinct from event._key_column_names(w.relation);
+    for idle in select w.relation from event.watched w where not w.explicit
+                and not exists (select from event.subscription s where s.relation = w.relation)
+    loop
+        perform event._release(idle);
+    end loop;
+    delete from event.watched w where not exists (select from pg_class c where c.oid = w.relation)
+                                  and not exists (select from event.subscription s where s.relation = w.relation);
+    -- Created within the last seconds: its connection may not have taken the lock yet.
+    for abandoned in
+        select s.id from event.session s
+        where s.pinned and s.created_at < clock_timestamp() - interval '10 seconds'
+          and not exists (select from pg_locks l where l.locktype = 'advisory' and l.objsubid = 2
+                          and l.database = (select oid from pg_database where datname = current_database())
+                          and l.classid = x'74696465'::int::oid and l.objid = hashtext(s.id::text)::bigint::bit(32)::bigint::oid)
+    loop
+        perform event._delete_session(abandoned);
+    end loop;
+end
+$$;
+comment on function event._sweep() is 'Upkeep after the database moved on: ended subscriptions, new partitions, tables nobody watches, sessions nobody holds.';
+
+create function event._tell_gap(id text, from_id text, to_id text, reason text) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    said constant text := format('"reason" : %s, "from" : %s, "to" : %s', to_json(reason), to_json(from_id), to_json(to_id));
+    gap event.journal;
+    told bigint;
+begin
+    insert into event.journal (id, committed_at, xid, change, value)
+    values (_tell_gap.id, clock_timestamp(), 0, 'gap', said)
+    returning * into gap;
+    insert into event.inbox (session_id, id, kind, last)
+    select s.id, gap.id, 'table', true from event.session s where s.durable;
+    select count(*) into told
+    from (select pg_notify(s.id::text, event._notification(gap, 'table', null, 7999)) from event.session s offset 0) n;
+    return told;
+end
+$$;
+comment on function event._tell_gap(text, text, text, text) is 'Tells every session that changes between two places are lost to it.';
+
+create function event._uninstall() returns setof text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    watched record;
+begin
+    delete from event.subscription;
+    update event.watched set explicit = false;
+    for watched in select w.relation, w.relation::regclass::text as name from event.watched w loop
+        if not event._release(watched.relation)
+           and exists (select from pg_class c where c.oid = watched.relation) then
+            return next watched.name;
+        end if;
+    end loop;
+end
+$$;
+comment on function event._uninstall() is 'Puts every watched table back; returns those that were busy.';

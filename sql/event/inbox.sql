@@ -1,0 +1,211 @@
+-- What happened (the journal, once) and who has not acknowledged it yet (the inbox, narrow rows).
+
+create table event.journal (
+    id text collate "C" not null,
+    committed_at timestamptz not null,
+    xid bigint not null,
+    change text not null,
+    schema_name text,
+    relation_name text,
+    key_columns text[],
+    key_values text[],
+    row text,
+    field text,
+    value text,
+    old text
+) partition by range (id);
+comment on table event.journal is 'Each change that some durable session is told of, once. Partitioned by place in the WAL; partitions that nobody needs are dropped.';
+comment on column event.journal.id is 'Commit LSN in 16 hexadecimal digits, a dash, the change''s number in its transaction in 8: text order is event order.';
+comment on column event.journal.xid is 'The writer''s transaction id, as in the WAL (32 bits).';
+comment on column event.journal.key_values is 'The key in PostgreSQL''s text form, as row identifiers carry it.';
+comment on column event.journal.row is 'The key as JSON with its types: {"id":3}.';
+comment on column event.journal.value is 'JSON: the inserted row, the field''s new value, or what a gap or an ended subscription says.';
+comment on column event.journal.old is 'JSON: the deleted row or the field''s old value.';
+
+create table event.inbox (
+    session_id uuid not null,
+    id text collate "C" not null,
+    kind text not null,
+    last boolean not null,
+    visible text[],
+    primary key (session_id, id)
+);
+comment on table event.inbox is 'Which event waits for which session.';
+comment on column event.inbox.kind is 'The widest of the session''s matching subscriptions: table, column, row, field.';
+comment on column event.inbox.last is 'It is the last event of its transaction for this session.';
+comment on column event.inbox.visible is 'The columns that the session''s owner may see; NULL: all.';
+
+create function event._ensure_partition(segment bigint) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    name constant text := format('journal_%s', lpad(to_hex(segment), 9, '0'));
+begin
+    if to_regclass(format('event.%I', name)) is not null then
+        return;
+    end if;
+    execute format('create table event.%I (like event.journal including defaults including comments, primary key (id))', name);
+    execute format('alter table event.journal attach partition event.%I for values from (%L) to (%L)', name,
+                   upper(lpad(to_hex(segment << 30), 16, '0')), upper(lpad(to_hex((segment + 1) << 30), 16, '0')));
+end
+$$;
+comment on function event._ensure_partition(bigint) is 'Makes the journal''s partition for one GB of WAL (its number: LSN >> 30).';
+
+create function event._drop_partitions(before bigint) returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+    needed constant text := (select min(oldest.id) from event.session s, lateral (
+        select i.id from event.inbox i where i.session_id = s.id order by i.id limit 1) oldest);
+    partition record;
+    dropped integer := 0;
+begin
+    for partition in
+        select c.oid::regclass as name, (('x' || right(c.relname, 9))::bit(36))::bigint as segment
+        from pg_inherits h join pg_class c on c.oid = h.inhrelid
+        where h.inhparent = 'event.journal'::regclass
+        order by c.relname
+    loop
+        exit when partition.segment >= before
+               or needed < upper(lpad(to_hex((partition.segment + 1) << 30), 16, '0'));
+        execute format('drop table %s', partition.name);
+        dropped := dropped + 1;
+    end loop;
+    return dropped;
+exception when lock_not_available then
+    return dropped;
+end
+$$;
+comment on function event._drop_partitions(bigint) is 'Drops the journal''s partitions before the given one that no inbox needs; returns how many.';
+
+create function event._visible_part(data text, visible text[]) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when visible is null then data
+           else '{' || coalesce((select string_agg(to_json(e.key)::text || ':' || e.value::text, ',' order by i)
+                                 from json_each(data::json) with ordinality as e(key, value, i)
+                                 where e.key = any (visible)), '') || '}' end
+$$;
+comment on function event._visible_part(text, text[]) is 'A row''s JSON without the columns that may not be seen.';
+
+-- The same bytes as the engine's own rendering (src/delivery/notify.rs); a test holds them together.
+create function event._notification(j event.journal, kind text, visible text[], max_bytes integer default null) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    head text;
+    row_id text := 'null';
+    payload text;
+    tail constant text := ', "event_id" : "' || (j).id || '"}';
+    whole text;
+begin
+    if (j).change in ('gap', 'subscription_ended') then
+        return '{"operation" : "' || (j).change || '", ' || (j).value || tail;
+    end if;
+    head := '{"operation" : "'
+        || case (j).change when 'row_insert' then 'insert' when 'row_delete' then 'delete'
+                           when 'field_update' then 'update' else (j).change end
+        || '", "subscription_type" : "' || kind || '"';
+    if (j).change = 'truncate' then
+        return head || ', "relation_id" : ' || meta.relation_id((j).schema_name, (j).relation_name)::json::text || tail;
+    end if;
+    if (j).key_columns is not null then
+        row_id := meta.row_id((j).schema_name, (j).relation_name, (j).key_columns, (j).key_values)::json::text;
+    end if;
+    payload := case (j).change
+        when 'row_insert' then ', "payload" : ' || event._visible_part((j).value, visible)
+        when 'field_update' then ', "payload" : {' || to_json((j).field)::text || ' : ' || (j).value || '}'
+        when 'row_delete' then case when (j).key_columns is null
+                                    then ', "payload" : ' || event._visible_part((j).old, visible) else '' end
+        end;
+    whole := head || ', "row_id" : ' || row_id || payload || tail;
+    if octet_length(whole) <= max_bytes is not false then
+        return whole;
+    end if;
+    whole := head || ', "row_id" : ' || row_id || ', "truncated" : true' || tail;
+    if octet_length(whole) > max_bytes then
+        whole := head || ', "row_id" : null, "truncated" : true' || tail;
+    end if;
+    return whole;
+end
+$$;
+comment on function event._notification(event.journal, text, text[], integer) is
+    'The event as NOTIFY carries it; over max_bytes without its payload.';
+
+create view event.event with (security_barrier) as
+select i.id, i.session_id, event._notification(j, i.kind, i.visible)::json as event, j.committed_at as created_at
+from event.inbox i
+join event.journal j on j.id = i.id
+join event.session s on s.id = i.session_id
+where event._may_use(current_user::regrole, s.owner, s.shared_with);
+comment on view event.event is 'What each session has not acknowledged yet. DELETE removes from the inbox.';
+comment on column event.event.id is 'The event''s place in the total order; ORDER BY id is commit order.';
+comment on column event.event.event is 'The event as it was sent with NOTIFY, whole.';
+comment on column event.event.created_at is 'When the change was committed.';
+
+create function event._event_delete() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from event.inbox i where i.session_id = old.session_id and i.id = old.id;
+    if not found then
+        return null;
+    end if;
+    return old;
+end
+$$;
+comment on function event._event_delete() is 'DELETE on event.event: removes from the inbox.';
+create trigger event_delete instead of delete on event.event for each row execute function event._event_delete();
+
+create view event.change with (security_barrier) as
+select j.id, j.committed_at, j.xid, j.change,
+       quote_ident(j.schema_name) || '.' || quote_ident(j.relation_name) as relation,
+       j.row::json as row, j.field,
+       case when j.change = 'row_insert' then event._visible_part(j.value, seen.visible) else j.value end::json as value
+from event.journal j
+join lateral (
+    select null::text[] as visible from event.installation
+    where pg_has_role(current_user, (select n.nspowner from pg_namespace n where n.nspname = 'event'), 'usage')
+    union all
+    select i.visible from event.session s join event.inbox i on i.session_id = s.id and i.id = j.id
+    where event._may_use(current_user::regrole, s.owner, s.shared_with)
+    limit 1
+) seen on true
+where j.change in ('row_insert', 'row_delete', 'field_update', 'truncate');
+comment on view event.change is 'The log of changes, one row each, as far as the caller''s sessions hold them; Tidewire''s own role sees all that is kept.';
+
+create function event.ack(session uuid, through text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    acking constant event.session := event._session(session);
+begin
+    if through is null or through !~ '^[0-9A-F]{16}-[0-9A-F]{8}$' then
+        raise exception '"%" is not an event id', left(through, 100)
+            using errcode = 'invalid_parameter_value',
+                  hint = 'An event id is 16 hexadecimal digits, a dash and 8 hexadecimal digits, in capitals.';
+    end if;
+    if not acking.durable then
+        raise exception 'session "%" keeps no inbox', acking.id
+            using errcode = 'object_not_in_prerequisite_state', hint = 'It was created with durable => false.';
+    end if;
+    if through collate "C" <= acking.acked_through then
+        return;
+    end if;
+    if not exists (select from event.inbox i where i.session_id = acking.id and i.id = through) then
+        raise exception 'event "%" is not in the inbox of session "%"', through, acking.id
+            using errcode = 'undefined_object', hint = 'Acknowledge the id of an event that the session was sent.';
+    end if;
+    delete from event.inbox i where i.session_id = acking.id and i.id <= through;
+    update event.session s set acked_through = through
+    where s.id = acking.id and (s.acked_through is null or s.acked_through < through);
+end
+$$;
+comment on function event.ack(uuid, text) is 'Everything up to and including that event is done: it leaves the inbox.';

@@ -1,0 +1,77 @@
+-- What is installed here, and who is asking.
+
+create table event.installation (
+    only_one boolean primary key default true check (only_one),
+    version integer not null,
+    program text not null,
+    publication name not null,
+    slot name not null,
+    installed_at timestamptz not null default now()
+);
+comment on table event.installation is 'One row: which version of Tidewire''s schemas is installed, and the names of its publication and replication slot.';
+
+create table event.progress (
+    only_one boolean primary key default true check (only_one),
+    lsn pg_lsn not null,
+    number bigint not null,
+    updated_at timestamptz not null default clock_timestamp()
+);
+comment on table event.progress is
+    'One row: the last change whose events are in the inboxes. Written in the same transaction as those events; after a restart the engine skips what is at or below it.';
+
+-- In a security definer function current_user is the definer; the role that asks is the one set with SET ROLE, or else
+-- the one that logged in.
+create function event._caller() returns regrole
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select oid::regrole from pg_roles
+    where rolname = case when current_setting('role') = 'none' then session_user else current_setting('role')::name end
+$$;
+comment on function event._caller() is 'The role that asks: the one of SET ROLE, or the one that logged in.';
+
+create function event._slot() returns name
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$ select slot from event.installation $$;
+comment on function event._slot() is 'The name of Tidewire''s replication slot in this database.';
+
+-- Without the caller's own connection string it cannot know whether tidewire runs elsewhere, so it says what it sees.
+create function event.sync(timeout interval default '30 seconds') returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    slot constant name := event._slot();
+    block_size constant numeric := current_setting('wal_block_size')::numeric;
+    target pg_lsn := pg_current_wal_insert_lsn();
+    into_block numeric := mod(target - '0/0'::pg_lsn, block_size);
+    give_up constant timestamptz := clock_timestamp() + timeout;
+    confirmed pg_lsn;
+    is_active boolean;
+begin
+    -- Behind a page header nothing has been written yet: the position that will be streamed is the one before the
+    -- header (24 bytes, 40 at the start of a segment).
+    if into_block in (24, 40) then
+        target := target - into_block;
+    end if;
+    loop
+        select s.confirmed_flush_lsn, s.active into confirmed, is_active
+        from pg_replication_slots s where s.slot_name = slot;
+        if confirmed >= target then
+            return;
+        end if;
+        if clock_timestamp() > give_up then
+            raise exception 'not everything committed so far was delivered within %', timeout
+                using errcode = 'query_canceled',
+                      detail = case when confirmed is null then format('The replication slot "%s" does not exist.', slot)
+                               else format('Delivered up to %s, asked for %s; the replication slot is %s.', confirmed, target,
+                                           case when is_active then 'in use' else 'not in use' end) end,
+                      hint = case when is_active then 'Tidewire is behind; wait longer, or see its log.'
+                             else 'Start it: tidewire up --database-url ...' end;
+        end if;
+        perform pg_sleep(0.001);
+    end loop;
+end
+$$;
+comment on function event.sync(interval) is 'Returns when all that was committed before the call has been delivered; an error after the timeout.';

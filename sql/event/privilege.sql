@@ -1,0 +1,37 @@
+-- Who may do what. Everything starts closed.
+
+revoke all on all functions in schema event, meta from public;
+revoke all on all tables in schema event from public;
+grant usage on schema event, meta to public;
+grant execute on all functions in schema meta to public;
+
+grant execute on function
+    event.session_create(text, boolean), event.session_attach(uuid), event.session_detach(uuid),
+    event.session_delete(uuid), event.session_share(uuid, name), event.session_pin(uuid),
+    event.subscribe_table(uuid, meta.relation_id), event.subscribe_table(meta.relation_id),
+    event.subscribe_column(uuid, meta.column_id), event.subscribe_column(meta.column_id),
+    event.subscribe_row(uuid, meta.row_id), event.subscribe_row(meta.row_id),
+    event.subscribe_field(uuid, meta.field_id), event.subscribe_field(meta.field_id),
+    event.unsubscribe(uuid), event.ack(uuid, text), event.sync(interval), event.watch(regclass), event.unwatch(regclass)
+to public;
+
+-- What the functions above call with the caller's rights; each checks for itself what it is given.
+grant execute on function
+    event._caller(), event._slot(), event._publication(), event._relation(meta.relation_id), event._attnum(oid, text),
+    event._key_attnums(oid), event._key_names(meta.row_id), event._key_text(oid, text[], text[]), event._pinned_text(anyelement),
+    event._leaves(oid), event._check_watchable(oid), event._narrow_publications(oid),
+    event._subscribe(uuid, text, oid, smallint, smallint[], text[]),
+    event._is_watched(oid), event._is_published(oid), event._tidewire_may_alter(oid), event._caller_may_alter(oid),
+    event._watch_as_caller(oid), event._watch_explicitly(oid), event._note_watch(oid, boolean), event._publish(oid),
+    event._may_use(oid, regrole, regrole[])
+to public;
+
+grant select on event.installation, event.session, event.subscription, event.change to public;
+grant select, delete on event.event to public;
+
+alter table event.session enable row level security;
+create policy session_reader on event.session for select
+    using (event._may_use(current_user::regrole, owner, shared_with));
+alter table event.subscription enable row level security;
+create policy subscription_reader on event.subscription for select
+    using (exists (select from event.session s where s.id = session_id));

@@ -1,0 +1,200 @@
+-- What can be watched, and by whom.
+
+create function event._relation(relation_id meta.relation_id) returns oid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    relation oid;
+begin
+    select c.oid into relation
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = ((relation_id).schema_id).name and c.relname = (relation_id).name;
+    if relation is null then
+        raise exception 'relation "%.%" does not exist', ((relation_id).schema_id).name, (relation_id).name
+            using errcode = 'undefined_table', hint = 'Names are taken as they are: without quotes, capitals count.';
+    end if;
+    return relation;
+end
+$$;
+comment on function event._relation(meta.relation_id) is 'The oid of the named relation, or an error.';
+
+create function event._key_attnums(relation oid) returns smallint[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select c.conkey from pg_constraint c where c.conrelid = relation and c.contype = 'p' $$;
+comment on function event._key_attnums(oid) is 'The primary key''s columns in its order; NULL without one.';
+
+create function event._key_names(row_id meta.row_id) returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select array_agg(u.name order by i) from unnest((row_id).pk_column_ids) with ordinality as u(relation_id, name, i) $$;
+comment on function event._key_names(meta.row_id) is 'The names of the key columns of a row''s identifier.';
+
+-- The tables whose identity matters: the leaves of a partitioned table, or the table itself. Read from pg_inherits:
+-- pg_partition_tree takes locks, and would wait for somebody's open ALTER TABLE.
+create function event._leaves(relation oid) returns setof oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive tree (oid, relkind) as (
+        select c.oid, c.relkind from pg_class c where c.oid = relation
+        union all
+        select c.oid, c.relkind from tree t
+        join pg_inherits h on h.inhparent = t.oid join pg_class c on c.oid = h.inhrelid
+        where t.relkind = 'p'
+    )
+    select t.oid from tree t where t.relkind = 'r'
+$$;
+comment on function event._leaves(oid) is 'The tables that hold the relation''s rows.';
+
+create function event._check_watchable(relation oid) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    class record;
+    reason text;
+    advice text;
+    breaks text;
+begin
+    select c.oid, c.relkind, c.relpersistence, c.relispartition, n.nspname, c.oid::regclass::text as name
+    into class
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = relation;
+    if not found then
+        raise exception 'relation with oid % does not exist', relation using errcode = 'undefined_table';
+    end if;
+    if class.nspname in ('event', 'meta') and class.relkind in ('r', 'p') then
+        reason := 'it is one of Tidewire''s own tables';
+        advice := 'What Tidewire writes is not sent through it again.';
+    elsif class.nspname in ('pg_catalog', 'information_schema', 'pg_toast') or class.oid < 16384 then
+        reason := 'it is a system table, and their changes cannot be decoded from the WAL';
+    elsif class.relkind = 'v' then
+        reason := 'it is a view, which has no rows of its own';
+        advice := 'Subscribe to the tables that it reads.';
+    elsif class.relkind = 'm' then
+        reason := 'it is a materialized view, and those cannot be published';
+        advice := 'Subscribe to the tables that it reads.';
+    elsif class.relkind = 'f' then
+        reason := 'it is a foreign table, whose changes happen on another server';
+        advice := 'Run Tidewire on that server.';
+    elsif class.relkind not in ('r', 'p') then
+        reason := 'it is not a table';
+    elsif class.relpersistence = 'u' then
+        reason := 'it is unlogged: its changes are not in the WAL';
+        advice := format('alter table %s set logged;', class.name);
+    elsif class.relpersistence = 't' then
+        reason := 'it is temporary: its changes are not in the WAL';
+    elsif class.relispartition then
+        reason := 'it is a partition, and changes are told of the root';
+        advice := format('Subscribe to %s.', pg_partition_root(relation::regclass));
+    end if;
+    if reason is null then
+        select string_agg(quote_ident(l.name), ', ') into breaks
+        from event._narrow_publications(relation) l;
+        if breaks is not null then
+            reason := format('publication %s has a column list or row filter for it', breaks);
+            advice := 'With REPLICA IDENTITY FULL the updates and deletes of the table''s writers would fail, or rows would '
+                      'be missing. Publish all of its columns there.';
+        end if;
+    end if;
+    if reason is null and current_setting('server_version_num')::int >= 180000
+       and exists (select from pg_attribute a where a.attrelid in (select event._leaves(relation))
+                   and a.attnum > 0 and not a.attisdropped and a.attgenerated = 'v') then
+        reason := 'it has a virtual generated column';
+        advice := 'With REPLICA IDENTITY FULL the updates and deletes of the table''s writers would fail.';
+    end if;
+    if reason is null and exists (
+        select from pg_attribute a
+        where a.attrelid = relation and a.attnum = any (event._key_attnums(relation)) and a.attgenerated <> '') then
+        reason := 'its primary key has a generated column, which is not in the WAL''s stream';
+    end if;
+    if reason is not null then
+        raise exception 'cannot watch "%": %', class.name, reason
+            using errcode = 'feature_not_supported', hint = coalesce(advice, 'Only ordinary and partitioned tables can be watched.');
+    end if;
+end
+$$;
+comment on function event._check_watchable(oid) is 'An error with the reason unless the relation is a table whose changes can be told, at no risk to its writers.';
+
+-- pg_publication_rel.prattrs and prqual exist from PostgreSQL 15 on.
+create function event._narrow_publications(relation oid) returns table (name name)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('server_version_num')::int < 150000 then
+        return;
+    end if;
+    return query execute
+        'select p.pubname from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
+         where (r.prrelid = $1 or r.prrelid in (select event._leaves($1)))
+           and (r.prattrs is not null
+                or r.prqual is not null and p.pubname = (select i.publication from event.installation i))'
+        using relation;
+end
+$$;
+comment on function event._narrow_publications(oid) is 'The publications that would break the table''s writers under REPLICA IDENTITY FULL (column lists), or hide rows from us.';
+
+create function event._visible(reader regrole, relation oid) returns smallint[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when has_table_privilege(reader, relation, 'select') then null
+           else array(select a.attnum from pg_attribute a
+                      where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
+                        and has_column_privilege(reader, relation, a.attnum, 'select')
+                      order by a.attnum) end
+$$;
+comment on function event._visible(regrole, oid) is 'The columns of the relation that the role may SELECT; NULL: all, also later ones.';
+
+create function event._row_security_applies(reader regrole, relation oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.relrowsecurity and not r.rolsuper and not r.rolbypassrls
+           and (c.relforcerowsecurity or not pg_has_role(reader, c.relowner, 'usage'))
+    from pg_class c, pg_roles r where c.oid = relation and r.oid = reader
+$$;
+comment on function event._row_security_applies(regrole, oid) is 'Whether row-level security hides rows of the relation from the role.';
+
+create function event._check_readable(reader regrole, kind text, relation oid, attnum smallint) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    reason constant text := event._unreadable(reader, kind, relation, attnum);
+begin
+    if reason = 'row_security' then
+        raise exception 'row-level security of "%" applies to role "%"', relation::regclass, reader
+            using errcode = 'feature_not_supported',
+                  detail = 'Which rows the role may see cannot be decided yet, so nothing is sent.',
+                  hint = 'Use a session whose owner owns the table or has BYPASSRLS.';
+    elsif reason is not null then
+        raise exception 'permission denied for table "%"', relation::regclass
+            using errcode = 'insufficient_privilege',
+                  detail = format('Role "%s" needs SELECT on what it subscribes to, and on the primary key.', reader),
+                  hint = format('grant select on %s to %s;', relation::regclass, reader);
+    end if;
+end
+$$;
+comment on function event._check_readable(regrole, text, oid, smallint) is 'An error unless the role may SELECT all that such a subscription tells.';
+
+create function event._unreadable(reader regrole, kind text, relation oid, attnum smallint) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when event._row_security_applies(reader, relation) then 'row_security'
+        when not has_schema_privilege(reader, c.relnamespace, 'usage') then 'privilege_revoked'
+        when has_table_privilege(reader, relation, 'select') then null
+        when kind in ('table', 'row') and exists (
+            select from pg_attribute a where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
+            and not has_column_privilege(reader, relation, a.attnum, 'select')) then 'privilege_revoked'
+        when not coalesce(has_column_privilege(reader, relation, attnum, 'select'), true) then 'privilege_revoked'
+        when exists (select from unnest(event._key_attnums(relation)) as u(k)
+                     where not has_column_privilege(reader, relation, k, 'select')) then 'privilege_revoked'
+        end
+    from pg_class c where c.oid = relation
+$$;
+comment on function event._unreadable(regrole, text, oid, smallint) is 'Why the role may not be told of it; NULL: it may.';

@@ -1,0 +1,249 @@
+-- Watching a table: it joins the publication, and its writers log old rows whole (REPLICA IDENTITY FULL). Both are
+-- undone when nobody watches it any more.
+
+create table event.watched (
+    relation oid primary key,
+    explicit boolean not null,
+    key_columns text[],
+    since timestamptz not null default clock_timestamp()
+);
+comment on table event.watched is 'One row a table that Tidewire put into its publication.';
+comment on column event.watched.explicit is 'The owner asked for it with event.watch; it stays until event.unwatch.';
+comment on column event.watched.key_columns is 'The primary key''s columns when last looked at, for changes that are older than the table''s end.';
+
+create table event.identity (
+    relation oid primary key,
+    root oid not null references event.watched on delete cascade,
+    former "char" not null,
+    former_index oid
+);
+comment on table event.identity is 'The replica identity that each watched table had before, to be put back.';
+
+create function event._is_published(relation oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
+                   where r.prrelid = relation and p.pubname = (select i.publication from event.installation i))
+$$;
+comment on function event._is_published(oid) is 'Whether the relation is in Tidewire''s publication.';
+
+create function event._key_column_names(relation oid) returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select array_agg(a.attname::text order by array_position(event._key_attnums(relation), a.attnum))
+    from pg_attribute a where a.attrelid = relation and a.attnum = any (event._key_attnums(relation))
+$$;
+comment on function event._key_column_names(oid) is 'The names of the primary key''s columns in its order; NULL without one.';
+
+create function event._is_watched(relation oid) returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select from event.watched w where w.relation = _is_watched.relation)
+           and event._is_published(relation)
+           and not exists (select from pg_class c where c.oid in (select event._leaves(relation)) and c.relreplident <> 'f')
+$$;
+comment on function event._is_watched(oid) is 'Whether the table is published with whole old rows.';
+
+create function event._tidewire_may_alter(relation oid) returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$ select pg_has_role(current_user, c.relowner, 'usage') from pg_class c where c.oid = relation $$;
+comment on function event._tidewire_may_alter(oid) is 'Whether Tidewire''s own role owns the relation, by membership or as a superuser.';
+
+create function event._note_watch(relation oid, explicit boolean) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if not pg_has_role(event._caller(), (select c.relowner from pg_class c where c.oid = _note_watch.relation), 'usage')
+       and not event._tidewire_may_alter(_note_watch.relation) then
+        raise exception 'must be owner of table "%"', _note_watch.relation::regclass using errcode = 'insufficient_privilege';
+    end if;
+    insert into event.watched as w (relation, explicit, key_columns)
+    values (_note_watch.relation, _note_watch.explicit, event._key_column_names(_note_watch.relation))
+    on conflict (relation) do update set explicit = w.explicit or excluded.explicit, key_columns = excluded.key_columns;
+    insert into event.identity (relation, root, former, former_index)
+    select c.oid, _note_watch.relation, c.relreplident,
+           (select i.indexrelid from pg_index i where i.indrelid = c.oid and i.indisreplident)
+    from pg_class c
+    where c.oid in (select event._leaves(_note_watch.relation)) and c.relreplident <> 'f'
+    on conflict (relation) do nothing;
+end
+$$;
+comment on function event._note_watch(oid, boolean) is 'Remembers a table''s replica identity before it is changed.';
+
+-- The short lock_timeout: while an ALTER waits for its lock, every writer of the table queues up behind it.
+create function event._publish(relation oid) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
+as $$
+declare
+    leaf oid;
+    publication constant name := event._publication();
+begin
+    for leaf in select c.oid from pg_class c
+                where c.oid in (select event._leaves(relation)) and c.relreplident <> 'f' order by c.oid
+    loop
+        execute format('alter table %s replica identity full', leaf::regclass);
+    end loop;
+    if not event._is_published(relation) then
+        execute format('alter publication %I add table only %s', publication, relation::regclass);
+    end if;
+exception
+    when lock_not_available then
+        raise exception 'table "%" is busy', relation::regclass
+            using errcode = 'lock_not_available',
+                  detail = 'Watching a table needs a short exclusive lock on it, which was not to be had within 200 ms.',
+                  hint = 'Try again, or run event.watch at a quiet moment: once a table is watched, subscribing takes no lock.';
+end
+$$;
+comment on function event._publish(oid) is 'Sets the replica identity and joins the publication, with the rights of whoever runs it.';
+
+create function event._publication() returns name
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$ select publication from event.installation $$;
+comment on function event._publication() is 'The name of Tidewire''s publication in this database.';
+
+create function event._watch(relation oid) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if event._is_watched(relation) then
+        return;
+    end if;
+    if not event._tidewire_may_alter(relation) then
+        raise exception 'must be owner of table "%"', relation::regclass
+            using errcode = 'insufficient_privilege',
+                  detail = 'Watching a table adds it to a publication and changes its replica identity, which only its owner may do.',
+                  hint = format('Ask the owner to run once: select event.watch(%L);', relation::regclass);
+    end if;
+    perform event._note_watch(relation, false);
+    perform event._publish(relation);
+end
+$$;
+comment on function event._watch(oid) is 'Starts watching a table with the rights of Tidewire''s own role.';
+revoke execute on function event._watch(oid) from public;
+
+create function event._watch_explicitly(relation oid) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not pg_has_role(event._caller(), (select c.relowner from pg_class c where c.oid = relation), 'usage') then
+        raise exception 'must be owner of table "%"', relation::regclass using errcode = 'insufficient_privilege';
+    end if;
+    perform event._note_watch(relation, true);
+    perform event._publish(relation);
+end
+$$;
+comment on function event._watch_explicitly(oid) is 'event.watch with the rights of Tidewire''s own role, for the table''s owner.';
+
+create function event._caller_may_alter(relation oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select pg_has_role(c.relowner, 'usage')
+           and pg_has_role((select p.pubowner from pg_publication p where p.pubname = event._publication()), 'usage')
+    from pg_class c where c.oid = relation
+$$;
+comment on function event._caller_may_alter(oid) is 'Whether the caller may do itself what watching needs: it owns the table and the publication.';
+
+create function event._watch_as_caller(relation oid) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform event._check_watchable(relation);
+    if not event._is_watched(relation) and not event._tidewire_may_alter(relation) and event._caller_may_alter(relation) then
+        perform event._note_watch(relation, false);
+        perform event._publish(relation);
+    end if;
+end
+$$;
+comment on function event._watch_as_caller(oid) is 'Starts watching with the caller''s rights where they are the only ones that suffice.';
+
+create function event.watch(relation regclass) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if relation is null then
+        raise exception 'relation must not be null' using errcode = 'null_value_not_allowed';
+    end if;
+    perform event._check_watchable(relation);
+    if event._tidewire_may_alter(relation) then
+        perform event._watch_explicitly(relation);
+        return;
+    end if;
+    if not event._caller_may_alter(relation) then
+        raise exception 'cannot put table "%" into publication "%"', relation, event._publication()
+            using errcode = 'insufficient_privilege',
+                  detail = 'That takes a role that owns both the table and the publication.',
+                  hint = format('As an administrator: grant %s to %s; or run event.watch as a superuser.',
+                                (select c.relowner::regrole from pg_class c where c.oid = relation),
+                                (select p.pubowner::regrole from pg_publication p where p.pubname = event._publication()));
+    end if;
+    perform event._note_watch(relation, true);
+    perform event._publish(relation);
+end
+$$;
+comment on function event.watch(regclass) is
+    'Run once by a table''s owner: lets others subscribe to the table (each needs SELECT), without a lock at that moment. Stays until event.unwatch.';
+
+create function event.unwatch(relation regclass) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if not pg_has_role(event._caller(), (select c.relowner from pg_class c where c.oid = unwatch.relation), 'usage') then
+        raise exception 'must be owner of table "%"', unwatch.relation using errcode = 'insufficient_privilege';
+    end if;
+    update event.watched set explicit = false where relation = unwatch.relation;
+    perform event._release(unwatch.relation);
+end
+$$;
+comment on function event.unwatch(regclass) is 'Takes back event.watch. The table stays watched until its last subscription ends.';
+
+-- Never an error for the caller: who unsubscribes must not be held up by a busy table. The engine tries again.
+create function event._release(relation oid) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
+as $$
+#variable_conflict use_column
+declare
+    former record;
+    publication constant name := event._publication();
+begin
+    perform from event.watched where relation = _release.relation and not explicit for update;
+    if not found or exists (select from event.subscription s where s.relation = _release.relation) then
+        return false;
+    end if;
+    for former in
+        select i.relation, i.former, x.relname as index_name
+        from event.identity i join pg_class c on c.oid = i.relation left join pg_class x on x.oid = i.former_index
+        where i.root = _release.relation and c.relreplident = 'f'
+    loop
+        execute format('alter table %s replica identity %s', former.relation::regclass,
+                       case when former.former = 'i' and former.index_name is not null
+                            then format('using index %I', former.index_name)
+                            when former.former = 'n' then 'nothing' else 'default' end);
+    end loop;
+    if event._is_published(_release.relation) then
+        execute format('alter publication %I drop table only %s', publication, _release.relation::regclass);
+    end if;
+    delete from event.watched where relation = _release.relation;
+    return true;
+exception when lock_not_available or insufficient_privilege then
+    return false;
+end
+$$;
+comment on function event._release(oid) is 'Puts a table back as it was once nobody watches it; false when that is not so, or not possible now.';

@@ -1,0 +1,184 @@
+//! Builds the parts, owns the tasks and the order in which they stop: first the walk (it hands over what it has read),
+//! then the writer (it writes that), then the stream (it acknowledges that).
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::capture::{Capture, Outlets};
+use crate::db::slot::{self, SlotState};
+use crate::db::{self, Target, install};
+use crate::error::{Error, ErrorKind, Result};
+use crate::inbox::{self, segment};
+use crate::observe::{Observation, observe};
+use crate::position::{EventId, Lsn};
+use crate::wal::WalStream;
+
+/// How often a standby looks whether the database is free. It has to take over within five seconds.
+const STANDBY_LOOKS_EVERY: Duration = Duration::from_millis(500);
+
+/// The first pause after a failure, doubled each time up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Upkeep runs at most this often, and only when the database moved on.
+const UPKEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Serves a database until it is told to stop. `ready` is called each time that events are delivered from then on.
+///
+/// # Errors
+/// Before it has ever been ready: the first failure, but for another program that serves the database. After that only
+/// what no new attempt can mend; everything else is tried again, with growing pauses.
+pub async fn serve(target: &Target, stop: CancellationToken, mut ready: impl FnMut()) -> Result<()> {
+    let mut was_ready = false;
+    let mut pause = FIRST_PAUSE;
+    while !stop.is_cancelled() {
+        let mut is_ready = false;
+        let started = Instant::now();
+        let attempt = serve_once(target, &stop, || {
+            is_ready = true;
+            ready();
+        });
+        let Err(failed) = Box::pin(attempt).await else { return Ok(()) };
+        was_ready |= is_ready;
+        // what fails again at once is not what was mended by starting anew
+        if started.elapsed() > LONGEST_PAUSE {
+            pause = FIRST_PAUSE;
+        }
+        // the slot is freed by the server a moment after its last user is gone
+        let is_worth_it =
+            was_ready || (failed.kind() == ErrorKind::Connection && failed.message().contains("is active for PID"));
+        if !is_worth_it {
+            return Err(failed);
+        }
+        observe(&Observation::Retrying { error: &failed, after: pause });
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Ok(())
+}
+
+async fn serve_once(target: &Target, stop: &CancellationToken, ready: impl FnOnce()) -> Result<()> {
+    let shown = target.display();
+    let mut writer = target.connect().await?.client;
+    if !lock(&writer, stop, &shown).await? {
+        return Ok(());
+    }
+    install::install(&mut writer).await?;
+    let slot = install::slot_name(&writer).await?;
+    let done = prepare_slot(&mut writer, &slot).await?;
+    let subscriptions = db::inbox::routes(&writer).await?;
+    let from = done;
+    let count = subscriptions.len();
+
+    let lookups = target.connect().await?.client;
+    let stream = WalStream::open(target.stream_options(&slot, install::PUBLICATION, Lsn::default())).await?;
+
+    let (batches, to_write) = mpsc::channel(1);
+    let (written, committed) = mpsc::channel(1);
+    let (altered, to_check) = mpsc::unbounded_channel();
+    let (delivered, moved) = watch::channel(done.lsn);
+    let outlets = Outlets { batches, committed, altered, delivered };
+    let capture = Capture::new(stream, lookups, subscriptions, done, &outlets);
+
+    let mut writing = tokio::spawn(inbox::run(writer, to_write, written));
+    let keeping = tokio::spawn(keep_up(target.clone(), moved, to_check));
+    observe(&Observation::Delivering { database: &shown, from, subscriptions: count });
+    ready();
+
+    let walked = Box::pin(capture.run(outlets, stop.clone())).await;
+    // the walk dropped its end of the channels: the writer stops after what it has
+    let wrote = (&mut writing).await;
+    keeping.abort();
+    match wrote {
+        // the writer knows why it stopped; the walk only that it did
+        Ok(Err(failed)) => Err(failed),
+        Ok(Ok(())) => walked,
+        Err(panicked) => Err(Error::new(ErrorKind::Connection, "the inbox's writer broke down").source(panicked)),
+    }
+}
+
+/// Waits until no other program serves the database; false when told to stop.
+async fn lock(client: &db::Client, stop: &CancellationToken, shown: &str) -> Result<bool> {
+    let mut said = false;
+    while !slot::try_lock(client).await? {
+        if !said {
+            observe(&Observation::StandingBy { database: shown });
+            said = true;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(false),
+            () = tokio::time::sleep(STANDBY_LOOKS_EVERY) => {}
+        }
+    }
+    Ok(true)
+}
+
+/// Sees to it that there is a slot; returns what has been done before.
+///
+/// # Errors
+/// [`ErrorKind::Setup`] when the slot is another program's or there is none free.
+pub async fn prepare_slot(client: &mut db::Client, slot: &str) -> Result<EventId> {
+    let before = slot::progress(client).await?;
+    match (slot::state(client, slot).await?, before) {
+        (SlotState::Foreign(detail), _) => return Err(slot::foreign(slot, detail)),
+        (SlotState::Usable, Some(done)) => return Ok(done),
+        // Made by an attempt that did not get further, or left behind: it may start before the publication was there,
+        // and then cannot be decoded.
+        (SlotState::Lost, _) | (SlotState::Usable, None) => slot::drop(client, slot).await?,
+        (SlotState::Missing, _) => {}
+    }
+    observe(&Observation::CreatingSlot { slot });
+    slot::create(client, slot).await?;
+    let begin = slot::begin_anew(client).await?;
+    if let Some(before) = before {
+        let sessions = tell_gap(client, before, begin).await?;
+        observe(&Observation::SlotLost { slot, sessions });
+    }
+    Ok(begin)
+}
+
+async fn tell_gap(client: &db::Client, from: EventId, to: EventId) -> Result<u64> {
+    db::inbox::ensure_partition(client, segment(to.lsn)).await?;
+    db::inbox::tell_gap(client, from, to, "slot_lost").await
+}
+
+/// Looks after what needs the catalog, apart from the walk: nothing here may hold it up.
+async fn keep_up(target: Target, mut moved: watch::Receiver<Lsn>, mut altered: mpsc::UnboundedReceiver<u32>) {
+    let mut client: Option<db::Client> = None;
+    let mut to_check: Vec<u32> = Vec::new();
+    loop {
+        let outcome = async {
+            if client.as_ref().is_none_or(db::Client::is_closed) {
+                client = Some(target.connect().await?.client);
+            }
+            let position = *moved.borrow_and_update();
+            match &client {
+                Some(client) => db::inbox::keep_up(client, &to_check, segment(position)).await,
+                None => Ok(()),
+            }
+        };
+        match outcome.await {
+            Ok(()) => to_check.clear(),
+            Err(failed) => observe(&Observation::UpkeepFailed { error: &failed }),
+        }
+        tokio::time::sleep(UPKEEP_EVERY).await;
+        tokio::select! {
+            still_walking = moved.changed() => {
+                if still_walking.is_err() {
+                    return;
+                }
+            }
+            relation = altered.recv() => to_check.extend(relation),
+        }
+        while let Ok(relation) = altered.try_recv() {
+            to_check.push(relation);
+        }
+        to_check.sort_unstable();
+        to_check.dedup();
+    }
+}

@@ -1,0 +1,149 @@
+//! What Tidewire's own tables tell: subscriptions and sessions come and go, at their exact place among the changes.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::Capture;
+use super::relations::{Control, ControlTable, Known};
+use crate::diff::RowImage;
+use crate::error::Result;
+use crate::inbox::{ChangeKind, Resend, RouteChange};
+use crate::json::{parse_text_array, write_string};
+use crate::observe::{Observation, observe};
+use crate::pgoutput::Datum;
+use crate::position::EventId;
+use crate::subscription::{Kind, Recipient, Recipients, Selector, Subscription};
+
+use super::render;
+
+/// Marks our own messages in the WAL (`pg_logical_emit_message`).
+pub(super) const PREFIX: &str = "tidewire";
+
+#[derive(Deserialize)]
+struct LogicalMessage {
+    attach: Option<Uuid>,
+    seen: Option<String>,
+    ddl: Option<bool>,
+}
+
+impl Capture {
+    /// One of our own messages. Anybody may write one, so it can ask for nothing that does harm.
+    pub(super) fn logical(&mut self, content: &[u8]) {
+        let Ok(message) = serde_json::from_slice::<LogicalMessage>(content) else { return };
+        if message.ddl == Some(true) {
+            self.relations.doubt();
+        }
+        if let Some(session) = message.attach
+            && self.is_news()
+        {
+            let after = message.seen.filter(|seen| seen.parse::<EventId>().is_ok()).unwrap_or_default();
+            self.batch.resends.push(Resend { session, after });
+        }
+    }
+
+    /// A row of a table of ours.
+    pub(super) fn control<'a>(
+        &mut self,
+        oid: u32,
+        old: Option<&RowImage<'a>>,
+        new: Option<&RowImage<'a>>,
+    ) -> Result<()> {
+        let Some(Known::Control(control)) = self.relations.get(oid) else { return Ok(()) };
+        let Some(row) = new.or(old).map(|row| Fields { control, row }) else { return Ok(()) };
+        let table = control.name;
+        let Some(id) = row.uuid("id") else { return Ok(()) };
+        let is_gone = new.is_none();
+        let ended = row.text("ended").map(str::to_owned);
+        let subscription = (!is_gone && table == ControlTable::Subscription).then(|| row.subscription()).flatten();
+        let Some(place) = self.next_id()? else { return Ok(()) };
+        match table {
+            ControlTable::Session if is_gone => self.batch.deleted_sessions.push(id),
+            ControlTable::Session => {}
+            ControlTable::Subscription if is_gone => {
+                if self.index.remove(id) {
+                    self.batch.routes.push(RouteChange::Remove(id));
+                }
+            }
+            ControlTable::Subscription => match (subscription, ended) {
+                (Some(subscription), Some(reason)) => self.ended(place, &subscription, &reason)?,
+                (Some(subscription), None) => {
+                    self.batch.routes.push(RouteChange::Add(subscription.clone()));
+                    self.index.add(subscription);
+                }
+                (None, _) => observe(&Observation::SubscriptionUnreadable { id }),
+            },
+        }
+        self.batch.weigh(0);
+        Ok(())
+    }
+
+    fn ended(&mut self, place: EventId, subscription: &Subscription, reason: &str) -> Result<()> {
+        self.batch.routes.push(RouteChange::End(subscription.id));
+        if !self.index.remove(subscription.id) {
+            return Ok(());
+        }
+        let mut body = format!("\"subscription_id\" : \"{}\", \"reason\" : ", subscription.id).into_bytes();
+        write_string(&mut body, reason);
+        let mut entry = render::bare(place, self.begun()?, ChangeKind::SubscriptionEnded, None);
+        entry.value = Some(String::from_utf8_lossy(&body).into_owned());
+        let mut to = Recipients::new();
+        to.push(Recipient {
+            session: subscription.session,
+            durable: subscription.durable,
+            kind: Kind::Table,
+            visible: None,
+        });
+        self.deliver(entry, &to);
+        Ok(())
+    }
+}
+
+/// A row of ours by its columns' names.
+struct Fields<'t, 'a> {
+    control: &'t Control,
+    row: &'t RowImage<'a>,
+}
+
+impl<'a> Fields<'_, 'a> {
+    fn text(&self, name: &str) -> Option<&'a str> {
+        let at = self.control.columns.iter().position(|column| column == name)?;
+        match self.row.get(at) {
+            Some(Datum::Text(text)) => std::str::from_utf8(text).ok(),
+            _ => None,
+        }
+    }
+
+    fn uuid(&self, name: &str) -> Option<Uuid> {
+        self.text(name)?.parse().ok()
+    }
+
+    fn array(&self, name: &str) -> Option<Option<Vec<String>>> {
+        match self.text(name) {
+            None => Some(None),
+            Some(text) => parse_text_array(text).ok()?.into_iter().collect::<Option<Vec<String>>>().map(Some),
+        }
+    }
+
+    fn subscription(&self) -> Option<Subscription> {
+        let attnum = match self.text("attnum") {
+            Some(text) => Some(text.parse().ok()?),
+            None => None,
+        };
+        let visible: Option<Arc<[i16]>> = match self.array("visible")? {
+            Some(numbers) => {
+                Some(numbers.iter().map(|number| number.parse().ok()).collect::<Option<Vec<i16>>>()?.into())
+            }
+            None => None,
+        };
+        Some(Subscription {
+            id: self.uuid("id")?,
+            session: self.uuid("session_id")?,
+            durable: self.text("durable")? == "t",
+            relation: self.text("relation")?.parse().ok()?,
+            selector: Selector::new(self.text("kind")?, attnum, self.array("key")?)?,
+            visible,
+        })
+    }
+}

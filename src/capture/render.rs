@@ -1,0 +1,99 @@
+//! A change as JSON: the journal's entry.
+
+use std::sync::Arc;
+
+use super::transaction::key_of;
+use crate::catalog::Relation;
+use crate::diff::{Change, RowImage};
+use crate::inbox::{ChangeKind, Entry};
+use crate::json::{write_string, write_value};
+use crate::observe::{Observation, observe};
+use crate::pgoutput::{Begin, Datum};
+use crate::position::EventId;
+
+/// An entry without data.
+pub(super) fn bare(id: EventId, begin: Begin, change: ChangeKind, relation: Option<Arc<Relation>>) -> Entry {
+    Entry {
+        id,
+        committed_at: begin.committed_at,
+        xid: begin.xid,
+        change,
+        relation,
+        partition: None,
+        key_values: Vec::new(),
+        row: None,
+        field: None,
+        value: None,
+        old: None,
+    }
+}
+
+/// The entry of a row's change.
+pub(super) fn entry(relation: &Arc<Relation>, change: &Change<'_, '_>, id: EventId, begin: Begin) -> Entry {
+    let (kind, row) = match change {
+        Change::RowInsert { row, .. } => (ChangeKind::RowInsert, row),
+        Change::RowDelete { row, .. } => (ChangeKind::RowDelete, row),
+        Change::FieldUpdate { row, .. } => (ChangeKind::FieldUpdate, row),
+    };
+    let mut entry = bare(id, begin, kind, Some(Arc::clone(relation)));
+    if relation.has_key() {
+        entry.key_values =
+            key_of(relation, row).iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect();
+        entry.row = Some(object(relation, row, &relation.key));
+    }
+    match change {
+        Change::RowInsert { row, .. } => entry.value = Some(object(relation, row, &relation.order)),
+        // without the old row, its key is all that is known of it
+        Change::RowDelete { row, .. } if relation.whole_rows => {
+            entry.old = Some(object(relation, row, &relation.order));
+        }
+        Change::RowDelete { row, .. } => entry.old = Some(object(relation, row, &relation.key)),
+        Change::FieldUpdate { column, old, new, .. } => {
+            entry.field = Some(*column);
+            entry.value = Some(field(relation, *column, *new));
+            entry.old = old.map(|old| field(relation, *column, old));
+        }
+    }
+    entry
+}
+
+fn field(relation: &Relation, column: usize, datum: Datum<'_>) -> String {
+    let mut out = Vec::new();
+    write_datum(&mut out, relation, column, datum);
+    text(out)
+}
+
+/// The object of the given columns; a large value that is not known is left out.
+fn object(relation: &Relation, row: &RowImage<'_>, columns: &[usize]) -> String {
+    let mut out = Vec::with_capacity(64);
+    out.push(b'{');
+    for &at in columns {
+        let (Some(column), Some(datum)) = (relation.columns.get(at), row.get(at)) else { continue };
+        if *datum == Datum::Unchanged {
+            continue;
+        }
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&column.label);
+        write_datum(&mut out, relation, at, *datum);
+    }
+    out.push(b'}');
+    text(out)
+}
+
+fn write_datum(out: &mut Vec<u8>, relation: &Relation, column: usize, datum: Datum<'_>) {
+    let (Datum::Text(value), Some(column)) = (datum, relation.columns.get(column)) else {
+        out.extend_from_slice(b"null");
+        return;
+    };
+    if let Err(malformed) = write_value(out, &column.shape, value) {
+        // A type that changed under our feet, say: the text itself is told rather than nothing.
+        observe(&Observation::ValueAsText { relation: &relation.name, column: &column.name, why: &malformed });
+        write_string(out, &String::from_utf8_lossy(value));
+    }
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}

@@ -1,0 +1,289 @@
+//! One transaction: its changes are numbered, routed, and put into the batch.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use uuid::Uuid;
+
+use super::{Capture, render};
+use crate::catalog::Relation;
+use crate::delivery::notify;
+use crate::diff::{self, Change, RowImage};
+use crate::error::{Error, ErrorKind, Result};
+use crate::inbox::{ChangeKind, Entry, Pointer};
+use crate::pgoutput::{self, Begin, Commit, Datum, Message};
+use crate::position::EventId;
+use crate::subscription::{Kind, Recipients};
+
+use super::relations::Known;
+
+/// The transaction that is being read.
+pub(super) struct Open {
+    begin: Begin,
+    /// The number of the last change.
+    number: u32,
+    /// It was done before a restart: nothing is told.
+    skip: bool,
+    /// A part of it is in an earlier batch.
+    in_pieces: bool,
+}
+
+impl Capture {
+    pub(super) fn begin(&mut self, begin: Begin) {
+        self.open = Some(Open {
+            begin,
+            number: 0,
+            skip: begin.final_lsn < self.done.lsn || self.done == EventId::end_of(begin.final_lsn),
+            in_pieces: begin.final_lsn == self.done.lsn && self.done.number > 0,
+        });
+    }
+
+    pub(super) fn commit(&mut self, commit: Commit) {
+        let Some(open) = self.open.take() else { return };
+        self.batch.acknowledge = self.batch.acknowledge.max(Some(commit.end_lsn));
+        if open.skip {
+            return;
+        }
+        self.mark_last(open.begin);
+        if open.in_pieces {
+            self.batch.ends_large_transaction = Some(open.begin.final_lsn);
+        }
+        self.batch.progress = EventId::end_of(open.begin.final_lsn);
+        if self.batch.xids.last() != Some(&open.begin.xid) && self.batch.has_work() {
+            self.batch.xids.push(open.begin.xid);
+        }
+    }
+
+    /// Marks, for each session, its last pointer of the transaction.
+    fn mark_last(&mut self, begin: Begin) {
+        let mut seen: SmallVec<[Uuid; 8]> = SmallVec::new();
+        let mut seen_many: Option<hashbrown::HashSet<Uuid>> = None;
+        for pointer in self.batch.pointers.iter_mut().rev().take_while(|pointer| pointer.id.lsn == begin.final_lsn) {
+            let is_new = match &mut seen_many {
+                Some(many) => many.insert(pointer.session),
+                None if seen.contains(&pointer.session) => false,
+                None => {
+                    seen.push(pointer.session);
+                    if seen.len() > 32 {
+                        seen_many = Some(seen.iter().copied().collect());
+                    }
+                    true
+                }
+            };
+            pointer.last |= is_new;
+        }
+    }
+
+    /// Whether a transaction is open that has not been told before.
+    pub(super) fn is_news(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| !open.skip)
+    }
+
+    /// The id of the next change; `None` if it was done before a restart.
+    pub(super) fn next_id(&mut self) -> Result<Option<EventId>> {
+        let Some(open) = &mut self.open else {
+            return Err(Error::new(ErrorKind::Protocol, "a change outside a transaction"));
+        };
+        open.number =
+            open.number.checked_add(1).filter(|&number| number < EventId::WHOLE).ok_or_else(|| {
+                Error::new(ErrorKind::Protocol, "a transaction has more changes than can be numbered")
+            })?;
+        let id = EventId { lsn: open.begin.final_lsn, number: open.number };
+        if open.skip || id <= self.done {
+            return Ok(None);
+        }
+        self.batch.progress = id;
+        Ok(Some(id))
+    }
+
+    /// A batch that fills up in the middle of a transaction is a piece of it.
+    fn note_piece(&mut self) {
+        if self.batch.is_full()
+            && let Some(open) = &mut self.open
+        {
+            open.in_pieces = true;
+            if self.batch.xids.last() != Some(&open.begin.xid) {
+                self.batch.xids.push(open.begin.xid);
+            }
+        }
+    }
+
+    pub(super) async fn change(&mut self, bytes: &[u8]) -> Result<()> {
+        let message = pgoutput::decode(bytes).map_err(|source| {
+            Error::new(ErrorKind::Protocol, "the stream carries what is not pgoutput").source(source)
+        })?;
+        self.relations.settle(&self.client).await?;
+        match message {
+            Message::Relation(body) => return self.relation(&body).await,
+            Message::Type(_) => self.relations.forget_types(),
+            Message::Insert { relation, new } => match self.relations.get(relation) {
+                Some(Known::Table(relation)) => {
+                    let relation = Arc::clone(relation);
+                    self.tell(&relation, &Row::Inserted(&new))?;
+                }
+                Some(Known::Control(_)) => self.control(relation, None, Some(&new))?,
+                None => {}
+            },
+            Message::Update { relation, old, whole, mut new } => match self.relations.get(relation) {
+                Some(Known::Table(relation)) => {
+                    let relation = Arc::clone(relation);
+                    let mut changes: SmallVec<[Change<'_, '_>; 8]> = SmallVec::new();
+                    diff::updated(&relation, old.as_ref(), whole, &mut new, |change| changes.push(change));
+                    for change in changes {
+                        self.tell(&relation, &Row::Changed(change))?;
+                    }
+                }
+                Some(Known::Control(_)) => self.control(relation, old.as_ref(), Some(&new))?,
+                None => {}
+            },
+            Message::Delete { relation, old, .. } => match self.relations.get(relation) {
+                Some(Known::Table(relation)) => {
+                    let relation = Arc::clone(relation);
+                    self.tell(&relation, &Row::Changed(Change::RowDelete { row: &old, replaced_by: None }))?;
+                }
+                Some(Known::Control(_)) => self.control(relation, Some(&old), None)?,
+                None => {}
+            },
+            Message::Truncate(truncate) => self.truncated(&truncate.relations).await?,
+            Message::Begin(_) | Message::Commit(_) | Message::Origin | Message::Logical { .. } => {}
+        }
+        self.note_piece();
+        Ok(())
+    }
+
+    /// Routes a change, and if somebody is to be told, renders it.
+    fn tell(&mut self, relation: &Arc<Relation>, row: &Row<'_, '_>) -> Result<()> {
+        let Some(id) = self.next_id()? else { return Ok(()) };
+        if !self.index.is_watched(relation.oid) {
+            return Ok(());
+        }
+        let change = match row {
+            Row::Inserted(row) => Change::RowInsert { row, replaces: None },
+            Row::Changed(change) => *change,
+        };
+        let recipients = self.recipients(relation, &change);
+        if recipients.is_empty() {
+            return Ok(());
+        }
+        let begin = self.begun()?;
+        let entry = render::entry(relation, &change, id, begin);
+        self.deliver(entry, &recipients);
+        Ok(())
+    }
+
+    fn recipients(&mut self, relation: &Relation, change: &Change<'_, '_>) -> Recipients {
+        let oid = relation.oid;
+        let differs = |one: &RowImage<'_>, other: &RowImage<'_>, attnum: i16| {
+            let at = relation.columns.iter().position(|column| column.attnum == attnum);
+            at.is_none_or(|at| one.get(at) != other.get(at))
+        };
+        match change {
+            Change::RowInsert { row, replaces } => {
+                let changed = replaces.map(|old| move |attnum| differs(old, row, attnum));
+                self.index.on_insert(oid, changed.as_ref().map(|changed| changed as &dyn Fn(i16) -> bool))
+            }
+            Change::RowDelete { row, replaced_by } => {
+                let changed = replaced_by.map(|new| move |attnum| differs(row, new, attnum));
+                let changed = changed.as_ref().map(|changed| changed as &dyn Fn(i16) -> bool);
+                self.index.on_delete(oid, key_of(relation, row).iter().copied(), changed)
+            }
+            Change::FieldUpdate { row, column, .. } => {
+                let attnum = relation.columns.get(*column).map_or(0, |column| column.attnum);
+                self.index.on_update(oid, key_of(relation, row).iter().copied(), attnum)
+            }
+        }
+    }
+
+    pub(super) fn begun(&self) -> Result<Begin> {
+        let open = self.open.as_ref();
+        open.map(|open| open.begin).ok_or_else(|| Error::new(ErrorKind::Protocol, "a change outside a transaction"))
+    }
+
+    /// Puts the entry, its pointers and its notifications into the batch.
+    pub(super) fn deliver(&mut self, entry: Entry, recipients: &Recipients) {
+        // sessions with the same view of the change share its text
+        let mut shared: SmallVec<[(Kind, String); 4]> = SmallVec::new();
+        for to in recipients {
+            let visible = to.visible.as_ref().map(|numbers| visible_names(&entry, numbers));
+            let payload = match shared.iter().find(|(kind, _)| visible.is_none() && *kind == to.kind) {
+                Some((_, payload)) => payload.clone(),
+                None => {
+                    let payload = notify::render(&entry, to.kind, visible.as_deref());
+                    if visible.is_none() {
+                        shared.push((to.kind, payload.clone()));
+                    }
+                    payload
+                }
+            };
+            self.batch.weigh(payload.len());
+            self.batch.notifications.push((to.session, payload));
+            if to.durable {
+                self.batch.pointers.push(Pointer {
+                    session: to.session,
+                    id: entry.id,
+                    kind: to.kind,
+                    last: false,
+                    visible,
+                });
+            }
+        }
+        if recipients.iter().any(|to| to.durable) {
+            self.batch.weigh(entry.value.as_deref().map_or(0, str::len) + entry.old.as_deref().map_or(0, str::len));
+            self.batch.entries.push(entry);
+        }
+    }
+
+    async fn truncated(&mut self, relations: &[u32]) -> Result<()> {
+        let mut told: SmallVec<[u32; 4]> = SmallVec::new();
+        for oid in relations {
+            let Some(Known::Table(relation)) = self.relations.get(*oid) else { continue };
+            let relation = Arc::clone(relation);
+            let mut partition = None;
+            if relation.partition.is_some() {
+                if told.contains(&relation.oid) {
+                    continue;
+                }
+                let emptied = relations
+                    .iter()
+                    .filter(|oid| matches!(self.relations.get(**oid), Some(Known::Table(other)) if other.oid == relation.oid))
+                    .count();
+                if self.relations.leaves(&self.client, relation.oid).await? > emptied as i64 {
+                    partition.clone_from(&relation.partition);
+                } else {
+                    told.push(relation.oid);
+                }
+            }
+            let Some(id) = self.next_id()? else { continue };
+            let recipients = self.index.on_truncate(relation.oid);
+            if recipients.is_empty() {
+                continue;
+            }
+            let begin = self.begun()?;
+            let entry = Entry { partition, ..render::bare(id, begin, ChangeKind::Truncate, Some(relation)) };
+            self.deliver(entry, &recipients);
+        }
+        Ok(())
+    }
+}
+
+enum Row<'t, 'a> {
+    Inserted(&'t RowImage<'a>),
+    Changed(Change<'t, 'a>),
+}
+
+/// The key's values; empty when the row has no name.
+pub(super) fn key_of<'a>(relation: &Relation, row: &RowImage<'a>) -> SmallVec<[&'a [u8]; 4]> {
+    relation
+        .key
+        .iter()
+        .map(|&at| match row.get(at) {
+            Some(Datum::Text(text)) => *text,
+            _ => b"".as_slice(),
+        })
+        .collect()
+}
+
+fn visible_names(entry: &Entry, numbers: &[i16]) -> Vec<String> {
+    let columns = entry.relation.iter().flat_map(|relation| &relation.columns);
+    columns.filter(|column| numbers.contains(&column.attnum)).map(|column| column.name.clone()).collect()
+}

@@ -1,0 +1,154 @@
+//! What the engine knows of relations: names, keys, the shapes of their columns' types, and the fixed parts of their
+//! events' JSON, made once.
+//!
+//! A description joins two sources: the Relation message of the stream, which tells names and types as they were at the
+//! change, and the catalog, which alone knows the key, a partition's root and what a type is made of.
+
+use std::sync::Arc;
+
+use crate::json::{Shape, write_string};
+
+/// A relation as its events need it.
+#[derive(Debug)]
+pub struct Relation {
+    /// The oid that subscriptions name: the table's own, or its root's for a partition.
+    pub oid: u32,
+    /// Schema of the table that events name.
+    pub schema: String,
+    /// Name of the table that events name.
+    pub name: String,
+    /// The stream's columns, in the stream's order.
+    pub columns: Vec<Column>,
+    /// Positions in `columns` in the order in which the table that events name has them.
+    pub order: Vec<usize>,
+    /// Positions in `columns` of the primary key, in the key's order; empty without one.
+    pub key: Vec<usize>,
+    /// Whether the stream carries whole old rows for it (REPLICA IDENTITY FULL).
+    pub whole_rows: bool,
+    /// Schema and name of the partition that holds the rows; `None` when the table itself does.
+    pub partition: Option<(String, String)>,
+    /// The JSON of a row's identifier up to its values.
+    row_id_head: Vec<u8>,
+    /// The JSON of the relation's identifier.
+    relation_id: Vec<u8>,
+}
+
+/// The parts of a [`Relation`].
+#[derive(Debug, Default)]
+pub struct RelationParts {
+    /// See [`Relation::oid`].
+    pub oid: u32,
+    /// See [`Relation::schema`].
+    pub schema: String,
+    /// See [`Relation::name`].
+    pub name: String,
+    /// See [`Relation::columns`].
+    pub columns: Vec<Column>,
+    /// See [`Relation::order`].
+    pub order: Vec<usize>,
+    /// See [`Relation::key`].
+    pub key: Vec<usize>,
+    /// See [`Relation::whole_rows`].
+    pub whole_rows: bool,
+    /// See [`Relation::partition`].
+    pub partition: Option<(String, String)>,
+}
+
+/// A column as its events need it.
+#[derive(Debug)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its number in the table that subscriptions name (`pg_attribute.attnum`); 0 when the catalog does not know it.
+    pub attnum: i16,
+    /// How its text becomes JSON.
+    pub shape: Arc<Shape>,
+    /// `"name":`, ready to be copied.
+    pub label: Vec<u8>,
+}
+
+impl Column {
+    /// A column with its label made.
+    pub fn new(name: &str, attnum: i16, shape: Arc<Shape>) -> Self {
+        let mut label = Vec::with_capacity(name.len() + 3);
+        write_string(&mut label, name);
+        label.push(b':');
+        Column { name: name.to_owned(), attnum, shape, label }
+    }
+}
+
+impl From<RelationParts> for Relation {
+    fn from(parts: RelationParts) -> Self {
+        let relation_id = relation_id(&parts.schema, &parts.name);
+        let column_ids: Vec<Vec<u8>> = parts
+            .key
+            .iter()
+            .filter_map(|&at| parts.columns.get(at))
+            .map(|column| {
+                let mut id = b"{\"relation_id\":".to_vec();
+                id.extend_from_slice(&relation_id);
+                id.extend_from_slice(b",\"name\":");
+                write_string(&mut id, &column.name);
+                id.push(b'}');
+                id
+            })
+            .collect();
+        let mut row_id_head = Vec::new();
+        match column_ids.as_slice() {
+            [one] => {
+                row_id_head.extend_from_slice(b"{\"pk_column_id\":");
+                row_id_head.extend_from_slice(one);
+                row_id_head.extend_from_slice(b",\"pk_value\":");
+            }
+            several => {
+                row_id_head.extend_from_slice(b"{\"pk_column_ids\":[");
+                row_id_head.extend_from_slice(&several.join(&b","[..]));
+                row_id_head.extend_from_slice(b"],\"pk_values\":[");
+            }
+        }
+        let RelationParts { oid, schema, name, columns, order, key, whole_rows, partition } = parts;
+        Relation { oid, schema, name, columns, order, key, whole_rows, partition, row_id_head, relation_id }
+    }
+}
+
+/// Appends the JSON of a relation's identifier (`meta.relation_id`).
+fn relation_id(schema: &str, name: &str) -> Vec<u8> {
+    let mut id = b"{\"schema_id\":{\"name\":".to_vec();
+    write_string(&mut id, schema);
+    id.extend_from_slice(b"},\"name\":");
+    write_string(&mut id, name);
+    id.push(b'}');
+    id
+}
+
+impl Relation {
+    /// Appends the JSON of a row's identifier (`meta.row_id`).
+    pub fn write_row_id(&self, out: &mut Vec<u8>, values: &[String]) {
+        out.extend_from_slice(&self.row_id_head);
+        for (at, value) in values.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            write_string(out, value);
+        }
+        out.extend_from_slice(if self.key.len() == 1 { b"}" } else { b"]}" });
+    }
+
+    /// Appends the JSON of the relation's identifier (`meta.relation_id`); with `partition`, that partition's.
+    pub fn write_relation_id(&self, out: &mut Vec<u8>, partition: Option<&(String, String)>) {
+        match partition {
+            Some((schema, name)) => out.extend_from_slice(&relation_id(schema, name)),
+            None => out.extend_from_slice(&self.relation_id),
+        }
+    }
+
+    /// Whether rows have names: without a primary key they have none.
+    pub fn has_key(&self) -> bool {
+        !self.key.is_empty()
+    }
+
+    /// The key columns' names in the key's order.
+    pub fn key_columns(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().filter_map(|&at| self.columns.get(at)).map(|column| column.name.as_str())
+    }
+}

@@ -1,0 +1,53 @@
+//! `tidewire install` and `tidewire uninstall`.
+
+use clap::Args;
+
+use super::DatabaseUrl;
+use crate::app;
+use crate::config::{self, File};
+use crate::db::{install, slot};
+use crate::error::Result;
+
+#[derive(Debug, Args)]
+pub(super) struct Install {
+    #[command(flatten)]
+    database: DatabaseUrl,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Uninstall {
+    #[command(flatten)]
+    database: DatabaseUrl,
+}
+
+impl Install {
+    pub(super) async fn run(self, file: &File) -> Result<()> {
+        let target = config::target(self.database.database_url.as_deref(), file)?;
+        let mut client = target.connect().await?.client;
+        install::install(&mut client).await?;
+        let name = install::slot_name(&client).await?;
+        // a program that serves the database looks after the slot itself
+        if slot::try_lock(&client).await? {
+            Box::pin(app::prepare_slot(&mut client, &name)).await?;
+        }
+        println!(
+            "installed in {}: schemas event and meta, publication {}, slot {name}",
+            target.display(),
+            install::PUBLICATION
+        );
+        Ok(())
+    }
+}
+
+impl Uninstall {
+    pub(super) async fn run(self, file: &File) -> Result<()> {
+        let target = config::target(self.database.database_url.as_deref(), file)?;
+        let mut client = target.connect().await?.client;
+        if install::uninstall(&mut client).await? {
+            println!("removed from {}: schemas event and meta, publication, slot", target.display());
+        } else {
+            println!("nothing of Tidewire's is installed in {}", target.display());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! The command line: one file a subcommand.
+
+mod check;
+mod demo;
+mod install;
+mod tail;
+mod up;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::File;
+use crate::error::Result;
+
+/// Data change events for PostgreSQL: pick a table, a column, a row or a field, and be told of every change.
+#[derive(Debug, Parser)]
+#[command(name = "tidewire", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// Settings file
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEWIRE_CONFIG",
+        value_name = "FILE",
+        help = "Settings file [default: tidewire.toml, if there is one]"
+    )]
+    config: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, trace, or a filter
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEWIRE_LOG",
+        value_name = "FILTER",
+        help = "What to log: error, warn, info, debug or trace [default: info]"
+    )]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Two minutes to the first event:
+  tidewire demo                                           see it work; leaves nothing behind
+  tidewire check --database-url postgresql://me@host/db   what is missing, with the remedy
+  tidewire up --database-url postgresql://me@host/db      serve a database
+then in psql:
+  set search_path = event, public;
+  select session_create();
+  select subscribe_table(meta.relation_id('public','person'));
+
+Each option can be set as TIDEWIRE_<OPTION> or in tidewire.toml as well; what is typed wins.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show it at work on a private PostgreSQL, which is removed again
+    Demo(demo::Demo),
+    /// Serve a database: install what is missing, then deliver events until stopped
+    Up(up::Up),
+    /// Install schemas, publication and slot; nothing that is there already
+    Install(install::Install),
+    /// Remove schemas, publication and slot, and put every table back as it was
+    Uninstall(install::Uninstall),
+    /// Say what would stop Tidewire or hurt the database, with the remedies
+    Check(check::Check),
+    /// Print a table's changes as they happen
+    Tail(tail::Tail),
+}
+
+/// The database to work on.
+#[derive(Debug, Args)]
+pub(crate) struct DatabaseUrl {
+    /// The database, as postgresql://user:password@host:port/name
+    #[arg(long, env = "TIDEWIRE_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+impl Cli {
+    /// What to log, as typed or as the settings file has it.
+    ///
+    /// # Errors
+    /// Those of the settings file.
+    pub fn log_filter(&self) -> Result<String> {
+        let file = File::read(self.config.as_deref())?;
+        let default = match self.command {
+            Command::Up(_) => "info",
+            _ => "warn",
+        };
+        Ok(self.log.clone().or(file.log).unwrap_or_else(|| default.to_owned()))
+    }
+
+    /// Runs the subcommand; returns the exit code of one that has nothing to report but yes or no.
+    ///
+    /// # Errors
+    /// What the subcommand could not do.
+    pub async fn run(self) -> Result<u8> {
+        let file = File::read(self.config.as_deref())?;
+        match self.command {
+            Command::Demo(command) => command.run().await.map(|()| 0),
+            Command::Up(command) => command.run(&file).await.map(|()| 0),
+            Command::Install(command) => command.run(&file).await.map(|()| 0),
+            Command::Uninstall(command) => command.run(&file).await.map(|()| 0),
+            Command::Check(command) => command.run(&file).await,
+            Command::Tail(command) => command.run(&file).await.map(|()| 0),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The data folder: what is in it, a temporary one, and filling a new one.
+
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::io::{ErrorKind as IoErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::account::Account;
+use super::binaries::Binaries;
+use super::server::GLANCE;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The file in a kept data folder that holds the password of the user `postgres`.
+const PASSWORD_FILE: &str = "tidewire.password";
+
+/// The first that the system knows is the new cluster's: Unicode letters and the order of code points, or bytes alone.
+const LOCALES: [&str; 2] = ["C.UTF-8", "C"];
+
+/// A folder that is going to hold a cluster, or does.
+pub(super) struct Folder {
+    pub(super) account: Account,
+    /// The major version of the cluster in it; none when it is empty.
+    pub(super) major: Option<u32>,
+}
+
+impl Folder {
+    /// Looks at the folder of a kept cluster, makes it if there is none, and decides who runs a server on it.
+    pub(super) async fn open(path: &Path) -> Result<Folder> {
+        let context = |error: std::io::Error| Error::from(error).context(format!("folder \"{}\"", path.display()));
+        let made = !path.exists();
+        if made {
+            DirBuilder::new().recursive(true).create(path.parent().unwrap_or(path)).map_err(context)?;
+            DirBuilder::new().mode(0o700).create(path).map_err(context)?;
+        }
+        let opened = Folder::inspect(path).await;
+        if made && opened.is_err() {
+            // Only if it is still empty, and the error tells more than this would.
+            let _ = std::fs::remove_dir(path);
+        }
+        opened
+    }
+
+    async fn inspect(path: &Path) -> Result<Folder> {
+        let context = |error: std::io::Error| Error::from(error).context(format!("folder \"{}\"", path.display()));
+        let metadata = std::fs::metadata(path).map_err(context)?;
+        if !metadata.is_dir() {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("\"{}\" is not a folder", path.display()))
+                .hint("Choose a folder that is empty or not there yet."));
+        }
+        let account = Account::for_folder(path, &metadata)?;
+        let major = match std::fs::read_to_string(path.join("PG_VERSION")) {
+            Ok(version) => Some(version.trim().parse().map_err(|_| {
+                Error::new(ErrorKind::InvalidInput, format!("\"{}\" is not a data folder", path.display()))
+                    .detail(format!("Its PG_VERSION holds \"{}\".", version.trim().escape_default()))
+            })?),
+            Err(error) if error.kind() == IoErrorKind::NotFound => None,
+            Err(error) => return Err(context(error)),
+        };
+        match major {
+            Some(_) if account.owns(&metadata) => {}
+            Some(_) => {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("folder \"{}\" belongs to root", path.display()),
+                )
+                .detail("PostgreSQL does not run as root.")
+                .hint("Give the folder and all in it to an ordinary user with chown -R."));
+            }
+            None if std::fs::read_dir(path).map_err(context)?.next().is_none() => account.take(path)?,
+            None => {
+                let path = path.display();
+                let message = format!("folder \"{path}\" is not empty and not a data folder of PostgreSQL");
+                return Err(Error::new(ErrorKind::InvalidInput, message)
+                    .hint("Choose a folder that is empty, that is not there yet, or that holds a cluster."));
+            }
+        }
+        account.check_reach(path).await?;
+        Ok(Folder { account, major })
+    }
+}
+
+/// A folder that goes when this does, with all in it.
+pub(super) struct TemporaryFolder {
+    path: PathBuf,
+}
+
+impl TemporaryFolder {
+    /// Makes one that `account` owns and can reach: in `parent`, else where `TMPDIR` says, else in `/tmp`.
+    pub(super) async fn create(parent: Option<&Path>, account: &Account) -> Result<TemporaryFolder> {
+        if let Some(parent) = parent {
+            return TemporaryFolder::create_in(parent, account).await;
+        }
+        let made = TemporaryFolder::create_in(&std::env::temp_dir(), account).await;
+        if made.is_ok() { made } else { TemporaryFolder::create_in(Path::new("/tmp"), account).await }
+    }
+
+    async fn create_in(parent: &Path, account: &Account) -> Result<TemporaryFolder> {
+        let private = Permissions::from_mode(0o700);
+        let made = tempfile::Builder::new().prefix("tidewire-").permissions(private).tempdir_in(parent)?;
+        let folder = TemporaryFolder { path: made.keep() };
+        account.take(&folder.path)?;
+        account.check_reach(&folder.path).await?;
+        Ok(folder)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // A process that was just stopped may still be making a file: then the folder is not empty at the first try.
+        for _ in 0..100 {
+            match std::fs::remove_dir_all(&self.path) {
+                Err(error) if error.kind() == IoErrorKind::DirectoryNotEmpty => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Fills `data` by `initdb`. A kept cluster's user `postgres` gets a password, which stays in the folder; a temporary
+/// one's needs none.
+pub(super) async fn initialise(
+    data: &Path,
+    account: &Account,
+    binaries: &Binaries,
+    durable: bool,
+    kept: bool,
+) -> Result<()> {
+    let password = if kept { Some(uuid::Uuid::new_v4().simple().to_string()) } else { None };
+    let mut stderr = String::new();
+    for locale in LOCALES {
+        let mut command = account.command(binaries.program("initdb"));
+        command.arg("-D").arg(data).args(["--username=postgres", "--encoding=UTF8", "--no-instructions"]);
+        command.arg(format!("--locale={locale}")).arg("--auth-local=trust");
+        command.arg(if kept { "--auth-host=scram-sha-256" } else { "--auth-host=trust" });
+        if !durable {
+            command.arg("--no-sync");
+        }
+        // A Ctrl-C in our terminal is for us: half a folder is of no use to anybody.
+        command.process_group(0);
+        let password_file = password.as_deref().map(|password| hand_over(password, account)).transpose()?;
+        if let Some(file) = &password_file {
+            command.arg("--pwfile").arg(file.path());
+        }
+        match Initdb::run(&mut command).await? {
+            Ok(()) => return password.map_or(Ok(()), |password| store_password(data, &password, account)),
+            Err(written) => stderr = written,
+        }
+        if !stderr.contains("invalid locale name") {
+            break;
+        }
+    }
+    Err(Error::new(ErrorKind::Io, format!("could not initialise data folder \"{}\"", data.display())).detail(stderr))
+}
+
+/// Fills `data` with a copy of another data folder, whose server must have been stopped in mode fast.
+pub(super) async fn copy(template: &Path, data: &Path) -> Result<()> {
+    // Owners and modes must come along, and cp clones the files where the file system can.
+    let mut command = tokio::process::Command::new("cp");
+    command.arg("-a").arg(template.join(".")).arg(data).stdin(Stdio::null()).kill_on_drop(true);
+    let output = command.output().await?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Io, format!("could not copy data folder \"{}\"", template.display()))
+        .detail(String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+/// The password of the user `postgres`, if the cluster in `data` was made with one.
+pub(super) fn password(data: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(data.join(PASSWORD_FILE)) {
+        Ok(password) => Ok(Some(password.trim().to_owned())),
+        Err(error) if error.kind() == IoErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::from(error).context(format!("file \"{}\"", data.join(PASSWORD_FILE).display()))),
+    }
+}
+
+/// A running `initdb`. Dropping it waits for its end, which comes within a second: killed, its server would leave shared
+/// memory behind, and files would still come up in a folder that is being removed.
+struct Initdb(Child);
+
+impl Initdb {
+    /// Returns what it wrote to stderr, if it failed.
+    async fn run(command: &mut Command) -> Result<std::result::Result<(), String>> {
+        // Nothing that breaks when we die, so that initdb finishes.
+        let mut initdb = Initdb(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?);
+        let status = loop {
+            match initdb.0.try_wait()? {
+                Some(status) => break status,
+                None => tokio::time::sleep(GLANCE).await,
+            }
+        };
+        if status.success() {
+            return Ok(Ok(()));
+        }
+        let mut text = Vec::new();
+        if let Some(stderr) = &mut initdb.0.stderr {
+            stderr.read_to_end(&mut text)?;
+        }
+        Ok(Err(String::from_utf8_lossy(&text).trim().to_owned()))
+    }
+}
+
+impl Drop for Initdb {
+    fn drop(&mut self) {
+        let _ = self.0.wait();
+    }
+}
+
+/// A file that only `account` can read, for `initdb --pwfile`.
+fn hand_over(password: &str, account: &Account) -> Result<tempfile::NamedTempFile> {
+    let mut file = tempfile::Builder::new().prefix("tidewire-").tempfile_in("/tmp")?;
+    file.write_all(password.as_bytes())?;
+    account.take_file(file.as_file())?;
+    Ok(file)
+}
+
+fn store_password(data: &Path, password: &str, account: &Account) -> Result<()> {
+    // create_new follows no link: as root we write into a folder that somebody else owns.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(data.join(PASSWORD_FILE))?;
+    writeln!(file, "{password}")?;
+    account.take_file(&file)
+}

@@ -1,0 +1,209 @@
+//! Connections.
+
+use std::future::poll_fn;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::position::Lsn;
+use crate::wal::StreamOptions;
+
+/// A database to connect to.
+#[derive(Clone)]
+pub struct Target {
+    config: Config,
+}
+
+/// A connection and what arrives on it unasked.
+pub struct Connection {
+    /// For statements.
+    pub client: Client,
+    /// The notifications of the channels that it listens to.
+    pub notifications: mpsc::UnboundedReceiver<Notification>,
+}
+
+impl FromStr for Target {
+    type Err = Error;
+
+    fn from_str(url: &str) -> Result<Self> {
+        let mut config = Config::from_str(url).map_err(|source| {
+            // the text may hold a password: it is not repeated
+            Error::new(ErrorKind::InvalidInput, format!("the database URL cannot be read: {source}"))
+                .hint("It looks like postgresql://user:password@host:5432/database, or host=... user=... dbname=...")
+        })?;
+        if config.get_user().is_none() {
+            config.user(std::env::var("PGUSER").or_else(|_| std::env::var("USER")).unwrap_or("postgres".into()));
+        }
+        if config.get_dbname().is_none() {
+            config.dbname(config.get_user().unwrap_or("postgres").to_owned());
+        }
+        if config.get_password().is_none()
+            && let Ok(password) = std::env::var("PGPASSWORD")
+        {
+            config.password(password);
+        }
+        if config.get_hosts().is_empty() {
+            config.host("127.0.0.1");
+        }
+        if config.get_hosts().len() > 1 {
+            return Err(Error::new(ErrorKind::InvalidInput, "the database URL names several hosts")
+                .detail("The write-ahead log is read from one server: the primary.")
+                .hint("Name the primary alone."));
+        }
+        config.application_name("tidewire");
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(10));
+        }
+        Ok(Target { config })
+    }
+}
+
+impl Target {
+    fn host(&self) -> String {
+        match self.config.get_hosts().first() {
+            Some(Host::Tcp(host)) => host.clone(),
+            #[cfg(unix)]
+            Some(Host::Unix(path)) => path.display().to_string(),
+            _ => "127.0.0.1".to_owned(),
+        }
+    }
+
+    fn port(&self) -> u16 {
+        self.config.get_ports().first().copied().unwrap_or(5432)
+    }
+
+    fn user(&self) -> &str {
+        self.config.get_user().unwrap_or("postgres")
+    }
+
+    /// The database's name.
+    pub fn database(&self) -> &str {
+        self.config.get_dbname().unwrap_or("postgres")
+    }
+
+    /// The URL without its password: fit to be shown.
+    pub fn display(&self) -> String {
+        let host = self.host();
+        if host.starts_with('/') {
+            format!("postgresql://{}@/{}?host={host}&port={}", self.user(), self.database(), self.port())
+        } else {
+            format!("postgresql://{}@{host}:{}/{}", self.user(), self.port(), self.database())
+        }
+    }
+
+    fn is_tls(&self) -> bool {
+        self.config.get_ssl_mode() == SslMode::Require
+    }
+
+    /// The same place, for the stream.
+    pub fn stream_options(&self, slot: &str, publication: &str, start: Lsn) -> StreamOptions {
+        StreamOptions {
+            host: self.host(),
+            port: self.port(),
+            user: self.user().to_owned(),
+            password: String::from_utf8_lossy(self.config.get_password().unwrap_or_default()).into_owned(),
+            database: self.database().to_owned(),
+            tls: self.is_tls(),
+            slot: slot.to_owned(),
+            publication: publication.to_owned(),
+            start,
+        }
+    }
+
+    /// Connects. With `sslmode=require` the connection is encrypted and the server's certificate verified; otherwise it
+    /// is plain.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Connection`] when the server can't be reached, [`ErrorKind::Authentication`] when it refuses.
+    pub async fn connect(&self) -> Result<Connection> {
+        let mut config = self.config.clone();
+        let failed = |source| error(source).context(format!("cannot connect to {}", self.display()));
+        if self.is_tls() {
+            let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let tls = rustls::ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .map_err(|source| Error::new(ErrorKind::Setup, "TLS cannot be set up").source(source))?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            let (client, connection) = config.connect(MakeRustlsConnect::new(tls)).await.map_err(failed)?;
+            Ok(Connection { client, notifications: drive(connection) })
+        } else {
+            config.ssl_mode(SslMode::Disable);
+            let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+            Ok(Connection { client, notifications: drive(connection) })
+        }
+    }
+}
+
+/// Runs the connection until it ends; the client's statements then fail as closed.
+fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>) -> mpsc::UnboundedReceiver<Notification>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+            if let AsyncMessage::Notification(notification) = message {
+                let _ = sender.send(notification);
+            }
+        }
+    });
+    receiver
+}
+
+/// What a failed statement means for us.
+pub fn error(source: tokio_postgres::Error) -> Error {
+    let Some(db) = source.as_db_error() else {
+        let mut text = source.to_string();
+        if let Some(cause) = std::error::Error::source(&source) {
+            text = format!("{text}: {cause}");
+        }
+        return Error::new(ErrorKind::Connection, text).source(source);
+    };
+    let code = db.code();
+    let kind = match code.code().get(..2) {
+        Some("28") => ErrorKind::Authentication,
+        // operator intervention, connection exceptions, too many connections
+        Some("57" | "08") => ErrorKind::Connection,
+        Some("53") if *code == SqlState::TOO_MANY_CONNECTIONS => ErrorKind::Connection,
+        _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => ErrorKind::Setup,
+        _ if *code == SqlState::UNDEFINED_DATABASE => ErrorKind::Setup,
+        _ => ErrorKind::Database,
+    };
+    let mut error = Error::new(kind, db.message());
+    if let Some(detail) = db.detail() {
+        error = error.detail(detail);
+    }
+    if let Some(hint) = db.hint() {
+        error = error.hint(hint);
+    }
+    error.source(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_url_has_no_password() {
+        let target: Target = "postgresql://ann:secret@db.example:6000/shop?sslmode=require".parse().unwrap();
+        assert_eq!(target.display(), "postgresql://ann@db.example:6000/shop");
+        let target: Target = "host=/run/pg user=ann password=secret dbname=shop".parse().unwrap();
+        assert!(!target.display().contains("secret"));
+    }
+
+    #[test]
+    fn an_unreadable_url_is_not_repeated() {
+        let Err(error) = "postgresql://ann:secret@host:port/shop".parse::<Target>() else { panic!() };
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}

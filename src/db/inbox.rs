@@ -1,0 +1,502 @@
+//! The statements of the inbox.
+//!
+//! Each takes arrays: one statement of each sort writes a whole batch, all of them are sent at once, and a batch costs
+//! two round trips whatever its size.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::future::{BoxFuture, FutureExt, try_join_all};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Statement};
+use uuid::Uuid;
+
+use super::connect::error;
+use crate::error::{Error, Result};
+use crate::inbox::{Batch, RouteChange};
+use crate::position::{EventId, Lsn};
+use crate::subscription::{Selector, Subscription};
+
+/// Seconds from 1970 to 2000, where PostgreSQL's time starts.
+const POSTGRES_EPOCH: u64 = 946_684_800;
+
+/// A snapshot is asked for again after this pause, doubled up to the limit: commits become visible within microseconds
+/// unless they wait for a synchronous standby.
+const VISIBLE_FIRST_PAUSE: Duration = Duration::from_micros(200);
+const VISIBLE_LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The prepared statements of one connection.
+pub struct InboxStatements {
+    journal: Statement,
+    inbox: Statement,
+    notify: Statement,
+    resend: Statement,
+    add_routes: Statement,
+    remove_routes: Statement,
+    end_subscriptions: Statement,
+    empty_inboxes: Statement,
+    mark_last: Statement,
+    progress: Statement,
+    snapshot: Statement,
+}
+
+impl InboxStatements {
+    /// Prepares them, and sets the session so that no default of the role or database gets in the way.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub async fn prepare(client: &Client) -> Result<Self> {
+        client
+            .batch_execute(
+                "set search_path = pg_catalog; set statement_timeout = 0; set lock_timeout = 0; set jit = off;
+                 set idle_in_transaction_session_timeout = 0; set client_min_messages = warning; set timezone = 'UTC'",
+            )
+            .await
+            .map_err(error)?;
+        let prepare = async |sql| client.prepare(sql).await.map_err(error);
+        Ok(InboxStatements {
+            journal: prepare(
+                "insert into event.journal (id, committed_at, xid, change, schema_name, relation_name, key_columns,
+                                            key_values, row, field, value, old)
+                 select a, b, c, d, e, f, g::text[], h::text[], i, j, k, l
+                 from unnest($1::text[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
+                             $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
+                      as u(a, b, c, d, e, f, g, h, i, j, k, l)",
+            )
+            .await?,
+            inbox: prepare(
+                "insert into event.inbox (session_id, id, kind, last, visible)
+                 select a, b, c, d, e::text[]
+                 from unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::text[]) as u(a, b, c, d, e)",
+            )
+            .await?,
+            // offset 0: the call is made for every row, in order, though nobody looks at what it returns
+            notify: prepare(
+                "select count(*) from (select pg_notify(c, p) from unnest($1::text[], $2::text[]) as u(c, p) offset 0) s",
+            )
+            .await?,
+            resend: prepare(
+                "select count(*) from (
+                     select pg_notify(i.session_id::text, event._notification(j, i.kind, i.visible, 7999))
+                     from event.inbox i join event.journal j on j.id = i.id
+                     where i.session_id = $1 and i.id > $2 order by i.id offset 0) s",
+            )
+            .await?,
+            add_routes: prepare(
+                "insert into event.route (subscription_id, session_id, kind, relation, attnum, key, visible, durable)
+                 select a, b, c, d, e, f::text[], g::smallint[], h
+                 from unnest($1::uuid[], $2::uuid[], $3::text[], $4::oid[], $5::smallint[], $6::text[], $7::text[],
+                             $8::boolean[]) as u(a, b, c, d, e, f, g, h)
+                 on conflict (subscription_id) do nothing",
+            )
+            .await?,
+            remove_routes: prepare("delete from event.route where subscription_id = any ($1)").await?,
+            end_subscriptions: prepare("delete from event.subscription where id = any ($1)").await?,
+            empty_inboxes: prepare("delete from event.inbox where session_id = any ($1)").await?,
+            mark_last: prepare(
+                "update event.inbox i set last = true
+                 from (select session_id, max(id) as id from event.inbox where id > $1 and id <= $2 group by session_id) m
+                 where i.session_id = m.session_id and i.id = m.id and not i.last",
+            )
+            .await?,
+            progress: prepare(
+                "insert into event.progress (lsn, number) values ($1::text::pg_lsn, $2)
+                 on conflict (only_one) do update set lsn = excluded.lsn, number = excluded.number,
+                                                      updated_at = clock_timestamp()",
+            )
+            .await?,
+            snapshot: prepare("select pg_current_snapshot()::text").await?,
+        })
+    }
+
+    /// Writes a batch in one transaction. It is committed only when the changes that it tells of can be read.
+    ///
+    /// # Errors
+    /// Those of the connection; the transaction is then rolled back, or ends with the connection.
+    pub async fn write(&self, client: &Client, batch: &Batch) -> Result<()> {
+        match self.write_open(client, batch).await {
+            Ok(()) => client.batch_execute("commit").await.map_err(error),
+            Err(failed) => {
+                let _ = client.batch_execute("rollback").await;
+                Err(failed)
+            }
+        }
+    }
+
+    async fn write_open(&self, client: &Client, batch: &Batch) -> Result<()> {
+        let columns = Columns::of(batch);
+        let (from, to) = batch.ends_large_transaction.map(span).unwrap_or_default();
+        let lsn = batch.progress.lsn.to_string();
+        let number = i64::from(batch.progress.number);
+        let mut statements: Vec<BoxFuture<'_, Result<()>>> =
+            vec![async { client.batch_execute("begin").await.map_err(error) }.boxed()];
+        let journal = columns.journal.parameters();
+        let inbox = columns.inbox.parameters();
+        let routes = columns.routes.parameters();
+        fn run<'f>(
+            client: &'f Client,
+            statement: &'f Statement,
+            parameters: Vec<&'f (dyn ToSql + Sync)>,
+        ) -> BoxFuture<'f, Result<()>> {
+            async move { client.execute(statement, &parameters).await.map(drop).map_err(error) }.boxed()
+        }
+        for resend in &batch.resends {
+            statements.push(run(client, &self.resend, vec![&resend.session, &resend.after]));
+        }
+        if !batch.entries.is_empty() {
+            statements.push(run(client, &self.journal, journal));
+        }
+        if !batch.pointers.is_empty() {
+            statements.push(run(client, &self.inbox, inbox));
+        }
+        if batch.ends_large_transaction.is_some() {
+            statements.push(run(client, &self.mark_last, vec![&from, &to]));
+        }
+        if !columns.routes.ids.is_empty() {
+            statements.push(run(client, &self.add_routes, routes));
+        }
+        if !columns.removed.is_empty() {
+            statements.push(run(client, &self.remove_routes, vec![&columns.removed]));
+        }
+        if !columns.ended.is_empty() {
+            statements.push(run(client, &self.end_subscriptions, vec![&columns.ended]));
+        }
+        if !batch.deleted_sessions.is_empty() {
+            statements.push(run(client, &self.empty_inboxes, vec![&batch.deleted_sessions]));
+        }
+        if !batch.notifications.is_empty() {
+            statements.push(run(client, &self.notify, vec![&columns.channels, &columns.payloads]));
+        }
+        if batch.is_durable() {
+            statements.push(run(client, &self.progress, vec![&lsn, &number]));
+        }
+        try_join_all(statements).await?;
+        self.until_visible(client, &batch.xids).await
+    }
+
+    /// Waits until the transactions can be seen by everybody. The WAL is streamed before a commit becomes visible: with
+    /// synchronous replication, long before.
+    async fn until_visible(&self, client: &Client, xids: &[u32]) -> Result<()> {
+        let mut pause = VISIBLE_FIRST_PAUSE;
+        loop {
+            let row = client.query_one(&self.snapshot, &[]).await.map_err(error)?;
+            if Snapshot::parse(row.get(0))?.shows_all(xids) {
+                return Ok(());
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(VISIBLE_LONGEST_PAUSE);
+        }
+    }
+}
+
+/// A `pg_snapshot` (manual, section 9.27.8 "Transaction ID and Snapshot Information Functions").
+struct Snapshot {
+    min: u64,
+    max: u64,
+    running: Vec<u64>,
+}
+
+impl Snapshot {
+    fn parse(text: &str) -> Result<Self> {
+        let mut parts = text.splitn(3, ':');
+        let mut number = || parts.next().and_then(|part| part.parse().ok());
+        match (number(), number()) {
+            (Some(min), Some(max)) => {
+                let running = parts.next().unwrap_or_default();
+                Ok(Snapshot { min, max, running: running.split(',').filter_map(|xid| xid.parse().ok()).collect() })
+            }
+            _ => Err(Error::new(crate::error::ErrorKind::Protocol, format!("\"{text}\" is not a snapshot"))),
+        }
+    }
+
+    fn shows_all(&self, xids: &[u32]) -> bool {
+        xids.iter().all(|&xid| {
+            let xid = self.widen(xid);
+            xid < self.min || (xid < self.max && !self.running.contains(&xid))
+        })
+    }
+
+    /// The 64-bit id nearest to the snapshot with these lower 32 bits.
+    fn widen(&self, xid: u32) -> u64 {
+        let half = 1u64 << 31;
+        let near = (self.max & !0xffff_ffff) | u64::from(xid);
+        if near > self.max + half {
+            near.saturating_sub(half * 2)
+        } else if near + half < self.max {
+            near + half * 2
+        } else {
+            near
+        }
+    }
+}
+
+/// The ids of a transaction: all are above the first text and up to the second.
+fn span(lsn: Lsn) -> (String, String) {
+    (EventId { lsn, number: 0 }.to_string(), EventId::end_of(lsn).to_string())
+}
+
+/// A batch turned on its side: each column an array.
+#[derive(Default)]
+struct Columns<'b> {
+    journal: Journal<'b>,
+    inbox: Inbox<'b>,
+    routes: Routes<'b>,
+    removed: Vec<Uuid>,
+    ended: Vec<Uuid>,
+    channels: Vec<String>,
+    payloads: Vec<&'b str>,
+}
+
+#[derive(Default)]
+struct Journal<'b> {
+    ids: Vec<String>,
+    committed_at: Vec<SystemTime>,
+    xids: Vec<i64>,
+    changes: Vec<&'static str>,
+    schemas: Vec<Option<&'b str>>,
+    relations: Vec<Option<&'b str>>,
+    key_columns: Vec<Option<String>>,
+    key_values: Vec<Option<String>>,
+    rows: Vec<Option<&'b str>>,
+    fields: Vec<Option<&'b str>>,
+    values: Vec<Option<&'b str>>,
+    olds: Vec<Option<&'b str>>,
+}
+
+impl Journal<'_> {
+    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![
+            &self.ids,
+            &self.committed_at,
+            &self.xids,
+            &self.changes,
+            &self.schemas,
+            &self.relations,
+            &self.key_columns,
+            &self.key_values,
+            &self.rows,
+            &self.fields,
+            &self.values,
+            &self.olds,
+        ]
+    }
+}
+
+#[derive(Default)]
+struct Inbox<'b> {
+    sessions: Vec<Uuid>,
+    ids: Vec<String>,
+    kinds: Vec<&'static str>,
+    last: Vec<bool>,
+    visible: Vec<Option<String>>,
+    _batch: std::marker::PhantomData<&'b ()>,
+}
+
+impl Inbox<'_> {
+    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![&self.sessions, &self.ids, &self.kinds, &self.last, &self.visible]
+    }
+}
+
+#[derive(Default)]
+struct Routes<'b> {
+    ids: Vec<Uuid>,
+    sessions: Vec<Uuid>,
+    kinds: Vec<&'static str>,
+    relations: Vec<u32>,
+    attnums: Vec<Option<i16>>,
+    keys: Vec<Option<String>>,
+    visible: Vec<Option<String>>,
+    durable: Vec<bool>,
+    _batch: std::marker::PhantomData<&'b ()>,
+}
+
+impl Routes<'_> {
+    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![
+            &self.ids,
+            &self.sessions,
+            &self.kinds,
+            &self.relations,
+            &self.attnums,
+            &self.keys,
+            &self.visible,
+            &self.durable,
+        ]
+    }
+
+    fn push(&mut self, subscription: &Subscription) {
+        self.ids.push(subscription.id);
+        self.sessions.push(subscription.session);
+        self.kinds.push(subscription.selector.kind().as_str());
+        self.relations.push(subscription.relation);
+        self.attnums.push(subscription.selector.attnum());
+        self.keys.push(subscription.selector.key().map(|key| text_array(key.iter().map(String::as_str))));
+        self.visible.push(subscription.visible.as_ref().map(|columns| {
+            let numbers: Vec<String> = columns.iter().map(i16::to_string).collect();
+            format!("{{{}}}", numbers.join(","))
+        }));
+        self.durable.push(subscription.durable);
+    }
+}
+
+impl<'b> Columns<'b> {
+    fn of(batch: &'b Batch) -> Self {
+        let mut columns = Columns::default();
+        let journal = &mut columns.journal;
+        for entry in &batch.entries {
+            let name = entry.relation_name();
+            let keyed = entry.relation.as_ref().filter(|_| !entry.key_values.is_empty());
+            journal.ids.push(entry.id.to_string());
+            journal.committed_at.push(system_time(entry.committed_at));
+            journal.xids.push(i64::from(entry.xid));
+            journal.changes.push(entry.change.as_str());
+            journal.schemas.push(name.map(|(schema, _)| schema));
+            journal.relations.push(name.map(|(_, name)| name));
+            journal.key_columns.push(keyed.map(|relation| text_array(relation.key_columns())));
+            journal.key_values.push(keyed.map(|_| text_array(entry.key_values.iter().map(String::as_str))));
+            journal.rows.push(entry.row.as_deref());
+            journal.fields.push(entry.field_name());
+            journal.values.push(entry.value.as_deref());
+            journal.olds.push(entry.old.as_deref());
+        }
+        for pointer in &batch.pointers {
+            columns.inbox.sessions.push(pointer.session);
+            columns.inbox.ids.push(pointer.id.to_string());
+            columns.inbox.kinds.push(pointer.kind.as_str());
+            columns.inbox.last.push(pointer.last);
+            columns
+                .inbox
+                .visible
+                .push(pointer.visible.as_ref().map(|names| text_array(names.iter().map(String::as_str))));
+        }
+        for change in &batch.routes {
+            match change {
+                RouteChange::Add(subscription) => columns.routes.push(subscription),
+                RouteChange::Remove(id) => columns.removed.push(*id),
+                RouteChange::End(id) => {
+                    columns.removed.push(*id);
+                    columns.ended.push(*id);
+                }
+            }
+        }
+        for (channel, payload) in &batch.notifications {
+            columns.channels.push(channel.to_string());
+            columns.payloads.push(payload);
+        }
+        columns
+    }
+}
+
+fn system_time(micros: i64) -> SystemTime {
+    let epoch = UNIX_EPOCH + Duration::from_secs(POSTGRES_EPOCH);
+    let distance = Duration::from_micros(micros.unsigned_abs());
+    if micros < 0 { epoch - distance } else { epoch + distance }
+}
+
+/// A `text[]` literal (manual, section 8.15.6 "Array Input and Output Syntax"): arrays of arrays must be rectangular, so
+/// an array in a column of arrays travels as text.
+fn text_array<'a>(values: impl Iterator<Item = &'a str>) -> String {
+    let mut literal = String::from("{");
+    for (at, value) in values.enumerate() {
+        if at > 0 {
+            literal.push(',');
+        }
+        literal.push('"');
+        for character in value.chars() {
+            if matches!(character, '"' | '\\') {
+                literal.push('\\');
+            }
+            literal.push(character);
+        }
+        literal.push('"');
+    }
+    literal.push('}');
+    literal
+}
+
+/// The subscriptions as they stand at the progress row.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn routes(client: &Client) -> Result<Vec<Subscription>> {
+    let rows = client
+        .query(
+            "select subscription_id, session_id, durable, relation, kind, attnum, key, visible from event.route",
+            &[],
+        )
+        .await
+        .map_err(error)?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            Some(Subscription {
+                id: row.get(0),
+                session: row.get(1),
+                durable: row.get(2),
+                relation: row.get(3),
+                selector: Selector::new(row.get(4), row.get(5), row.get(6))?,
+                visible: row.get::<_, Option<Vec<i16>>>(7).map(Into::into),
+            })
+        })
+        .collect())
+}
+
+/// Makes the journal's partition for a segment (LSN >> 30).
+///
+/// # Errors
+/// Those of the connection.
+pub async fn ensure_partition(client: &Client, segment: i64) -> Result<()> {
+    client.execute("select event._ensure_partition($1)", &[&segment]).await.map(drop).map_err(error)
+}
+
+/// Tells every session that what was committed between two places is lost to it; returns how many there are.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn tell_gap(client: &Client, from: EventId, to: EventId, reason: &str) -> Result<u64> {
+    let (from, to) = (from.to_string(), to.to_string());
+    let row =
+        client.query_one("select event._tell_gap($1, $2, $1, $3)", &[&to, &from, &reason]).await.map_err(error)?;
+    Ok(row.get::<_, i64>(0).unsigned_abs())
+}
+
+/// Upkeep: who may still see the altered tables, what was dropped, which partitions are needed no more.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn keep_up(client: &Client, altered: &[u32], segment: i64) -> Result<()> {
+    // rows of a subscriber's open transaction are left for the next time
+    client.batch_execute("set lock_timeout = '200ms'; set client_min_messages = warning").await.map_err(error)?;
+    for relation in altered {
+        client.execute("select event._recheck($1)", &[relation]).await.map_err(error)?;
+    }
+    client.execute("select event._sweep()", &[]).await.map_err(error)?;
+    client.execute("select event._drop_partitions($1)", &[&segment]).await.map(drop).map_err(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_visible_once_it_is_out_of_the_snapshot() {
+        let snapshot = Snapshot::parse("100:110:103,105").unwrap();
+        assert!(snapshot.shows_all(&[99, 101, 109]));
+        assert!(!snapshot.shows_all(&[103]));
+        assert!(!snapshot.shows_all(&[110]));
+        assert!(Snapshot::parse("5:5:").unwrap().shows_all(&[3, 4]));
+    }
+
+    #[test]
+    fn transaction_ids_are_compared_across_a_wraparound() {
+        let snapshot = Snapshot::parse("4294967300:4294967310:4294967301").unwrap();
+        assert!(snapshot.shows_all(&[4_294_967_290, 3, 6]));
+        assert!(!snapshot.shows_all(&[5]));
+        assert!(!snapshot.shows_all(&[14]));
+    }
+
+    #[test]
+    fn a_text_array_is_quoted() {
+        assert_eq!(text_array(["a", "", "q\"\\", "x,{}"].into_iter()), r#"{"a","","q\"\\","x,{}"}"#);
+    }
+}

@@ -1,0 +1,12 @@
+//! The only place that speaks SQL: connections, the installed schemas, look-ups in the catalog, the inbox's
+//! statements, and a private server.
+
+pub mod catalog;
+pub mod cluster;
+mod connect;
+pub mod inbox;
+pub mod install;
+pub mod slot;
+
+pub use connect::{Connection, Target, error};
+pub use tokio_postgres::{AsyncMessage, Client, Notification};

@@ -1,0 +1,3 @@
+//! How an event reaches a session's owner.
+
+pub mod notify;

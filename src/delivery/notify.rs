@@ -1,0 +1,147 @@
+//! The event over NOTIFY: the form of Aquameta's event module, with the event's id added last.
+//!
+//! `event._notification` (sql/event/inbox.sql) renders the same bytes from the journal, so that what is sent again is
+//! what was sent; a test holds the two together.
+
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::inbox::{ChangeKind, Entry};
+use crate::json::write_string;
+use crate::subscription::Kind;
+
+/// PostgreSQL's limit for a notification is "shorter than 8000 bytes" (manual, NOTIFY).
+pub const MAX_BYTES: usize = 7999;
+
+/// The notification for a session whose widest matching subscription is of `kind` and whose owner may see the columns
+/// `visible` (`None`: all). Over [`MAX_BYTES`] it goes without its payload.
+pub fn render(entry: &Entry, kind: Kind, visible: Option<&[String]>) -> String {
+    let whole = whole(entry, kind, visible, Part::Whole);
+    if whole.len() <= MAX_BYTES {
+        return whole;
+    }
+    let short = self::whole(entry, kind, visible, Part::WithoutPayload);
+    if short.len() <= MAX_BYTES {
+        return short;
+    }
+    self::whole(entry, kind, visible, Part::WithoutRow)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    WithoutPayload,
+    WithoutRow,
+}
+
+fn whole(entry: &Entry, kind: Kind, visible: Option<&[String]>, part: Part) -> String {
+    let mut out: Vec<u8> = Vec::with_capacity(256 + entry.value.as_deref().map_or(0, str::len));
+    let operation = match entry.change {
+        ChangeKind::RowInsert => "insert",
+        ChangeKind::RowDelete => "delete",
+        ChangeKind::FieldUpdate => "update",
+        ChangeKind::Truncate => "truncate",
+        ChangeKind::SubscriptionEnded => "subscription_ended",
+    };
+    let mut push = |text: &str| out.extend_from_slice(text.as_bytes());
+    push("{\"operation\" : \"");
+    push(operation);
+    push("\", ");
+    if entry.change == ChangeKind::SubscriptionEnded {
+        push(entry.value.as_deref().unwrap_or_default());
+    } else {
+        push("\"subscription_type\" : \"");
+        push(kind.as_str());
+        push("\"");
+    }
+    if entry.change == ChangeKind::Truncate
+        && let Some(relation) = &entry.relation
+    {
+        out.extend_from_slice(b", \"relation_id\" : ");
+        relation.write_relation_id(&mut out, entry.partition.as_ref());
+    } else if entry.change != ChangeKind::SubscriptionEnded {
+        row(&mut out, entry, part);
+        match part {
+            Part::Whole => payload(&mut out, entry, visible),
+            _ => out.extend_from_slice(b", \"truncated\" : true"),
+        }
+    }
+    out.extend_from_slice(format!(", \"event_id\" : \"{}\"}}", entry.id).as_bytes());
+    // every part is text: replacing never happens
+    String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+fn row(out: &mut Vec<u8>, entry: &Entry, part: Part) {
+    out.extend_from_slice(b", \"row_id\" : ");
+    match &entry.relation {
+        Some(relation) if !entry.key_values.is_empty() && part != Part::WithoutRow => {
+            relation.write_row_id(out, &entry.key_values);
+        }
+        _ => out.extend_from_slice(b"null"),
+    }
+}
+
+fn payload(out: &mut Vec<u8>, entry: &Entry, visible: Option<&[String]>) {
+    let data = match entry.change {
+        ChangeKind::RowInsert => entry.value.as_deref(),
+        // nothing else names a row without a key
+        ChangeKind::RowDelete if entry.key_values.is_empty() => entry.old.as_deref(),
+        ChangeKind::FieldUpdate => {
+            out.extend_from_slice(b", \"payload\" : {");
+            write_string(out, entry.field_name().unwrap_or_default());
+            out.extend_from_slice(b" : ");
+            out.extend_from_slice(entry.value.as_deref().unwrap_or("null").as_bytes());
+            out.push(b'}');
+            return;
+        }
+        _ => return,
+    };
+    out.extend_from_slice(b", \"payload\" : ");
+    let data = data.unwrap_or("null");
+    match visible {
+        None => out.extend_from_slice(data.as_bytes()),
+        Some(visible) => visible_part(out, data, visible),
+    }
+}
+
+/// Appends an object without the members that may not be seen. What cannot be read is not shown.
+pub fn visible_part(out: &mut Vec<u8>, data: &str, visible: &[String]) {
+    let mut deserializer = serde_json::Deserializer::from_str(data);
+    let members = deserializer.deserialize_map(Members).unwrap_or_default();
+    out.push(b'{');
+    let mut first = true;
+    for (name, value) in members {
+        if visible.contains(&name) {
+            if !first {
+                out.push(b',');
+            }
+            first = false;
+            write_string(out, &name);
+            out.push(b':');
+            out.extend_from_slice(value.get().as_bytes());
+        }
+    }
+    out.push(b'}');
+}
+
+/// An object's members in their order, their values as they are written.
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(members)
+    }
+}

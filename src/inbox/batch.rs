@@ -1,0 +1,104 @@
+//! What is written in one database transaction: entries, pointers, notifications, routing changes, progress.
+
+use uuid::Uuid;
+
+use super::entry::Entry;
+use crate::position::{EventId, Lsn};
+use crate::subscription::{Kind, Subscription};
+
+/// A batch this large is written before more is read, also in the middle of a transaction, so that memory does not grow
+/// with a transaction's size. Large enough that the commit's fixed cost is spread over thousands of events.
+const FULL_BYTES: usize = 4 << 20;
+
+/// An entry of a session's inbox.
+#[derive(Debug, Clone)]
+pub struct Pointer {
+    /// The session.
+    pub session: Uuid,
+    /// The event.
+    pub id: EventId,
+    /// The widest matching subscription.
+    pub kind: Kind,
+    /// The last of its transaction for this session.
+    pub last: bool,
+    /// The names of the columns that the session's owner may see; `None`: all.
+    pub visible: Option<Vec<String>>,
+}
+
+/// How the set of subscriptions changed.
+#[derive(Debug, Clone)]
+pub enum RouteChange {
+    /// A subscription was made.
+    Add(Subscription),
+    /// A subscription was deleted.
+    Remove(Uuid),
+    /// A subscription ended by itself: its row goes too.
+    End(Uuid),
+}
+
+/// A connection attached: what its look into the inbox may have missed is sent again.
+#[derive(Debug, Clone)]
+pub struct Resend {
+    /// The session.
+    pub session: Uuid,
+    /// The last event id that attaching itself has sent again; empty for none.
+    pub after: String,
+}
+
+/// All that is written in one transaction.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Rows of the journal.
+    pub entries: Vec<Entry>,
+    /// Rows of the inbox.
+    pub pointers: Vec<Pointer>,
+    /// NOTIFYs: channel and payload, in order.
+    pub notifications: Vec<(Uuid, String)>,
+    /// Changes of `event.route`, in order.
+    pub routes: Vec<RouteChange>,
+    /// Sessions that were deleted: what was put into their inboxes since is removed.
+    pub deleted_sessions: Vec<Uuid>,
+    /// Connections that attached.
+    pub resends: Vec<Resend>,
+    /// The transactions whose changes these are; they must be visible before the batch is.
+    pub xids: Vec<u32>,
+    /// A transaction that ends in this batch and began in an earlier one: its last pointers have yet to be marked.
+    pub ends_large_transaction: Option<Lsn>,
+    /// All up to here is done once this batch is written.
+    pub progress: EventId,
+    /// The WAL up to here may be forgotten then.
+    pub acknowledge: Option<Lsn>,
+    /// Rough size in memory.
+    bytes: usize,
+}
+
+impl Batch {
+    /// An empty one that goes on where another ended.
+    pub fn after(progress: EventId) -> Self {
+        Batch { progress, ..Batch::default() }
+    }
+
+    /// Whether there is anything to write.
+    pub fn has_work(&self) -> bool {
+        self.is_durable() || !self.notifications.is_empty() || !self.resends.is_empty()
+    }
+
+    /// Whether it changes a table, and so the progress row too.
+    pub fn is_durable(&self) -> bool {
+        !self.pointers.is_empty()
+            || !self.routes.is_empty()
+            || !self.deleted_sessions.is_empty()
+            || self.ends_large_transaction.is_some()
+    }
+
+    /// Whether it has to be written before more is read.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= FULL_BYTES
+    }
+
+    /// Counts what an addition weighs.
+    pub fn weigh(&mut self, bytes: usize) {
+        // the fixed part: the structures around the text
+        self.bytes += bytes + 200;
+    }
+}

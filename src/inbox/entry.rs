@@ -1,0 +1,78 @@
+//! One row of the journal: a change as its events are made from it.
+
+use std::sync::Arc;
+
+use crate::catalog::Relation;
+use crate::position::EventId;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// A row came.
+    RowInsert,
+    /// A row went.
+    RowDelete,
+    /// A field has another value.
+    FieldUpdate,
+    /// A table was emptied.
+    Truncate,
+    /// A subscription's object is gone, or may no longer be seen.
+    SubscriptionEnded,
+}
+
+impl ChangeKind {
+    /// The word in `event.journal.change` and in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ChangeKind::RowInsert => "row_insert",
+            ChangeKind::RowDelete => "row_delete",
+            ChangeKind::FieldUpdate => "field_update",
+            ChangeKind::Truncate => "truncate",
+            ChangeKind::SubscriptionEnded => "subscription_ended",
+        }
+    }
+}
+
+/// One change, rendered.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its place.
+    pub id: EventId,
+    /// When its transaction was committed, in microseconds since 2000-01-01 UTC.
+    pub committed_at: i64,
+    /// Its transaction, the lower 32 bits.
+    pub xid: u32,
+    /// What happened.
+    pub change: ChangeKind,
+    /// Where; `None` for an ended subscription.
+    pub relation: Option<Arc<Relation>>,
+    /// Schema and name of the partition that was emptied, when that was not the whole table.
+    pub partition: Option<(String, String)>,
+    /// The key's values as text; empty when the row has no name.
+    pub key_values: Vec<String>,
+    /// The key as JSON: `{"id":3}`.
+    pub row: Option<String>,
+    /// Position in the relation's columns of the field.
+    pub field: Option<usize>,
+    /// JSON: the inserted row or the field's new value; for an ended subscription the body of its event.
+    pub value: Option<String>,
+    /// JSON: the deleted row or the field's old value.
+    pub old: Option<String>,
+}
+
+impl Entry {
+    /// Schema and name of the relation as the event gives them.
+    pub fn relation_name(&self) -> Option<(&str, &str)> {
+        match (&self.partition, &self.relation) {
+            (Some((schema, name)), _) => Some((schema, name)),
+            (None, Some(relation)) => Some((&relation.schema, &relation.name)),
+            (None, None) => None,
+        }
+    }
+
+    /// The name of the field's column.
+    pub fn field_name(&self) -> Option<&str> {
+        let column = self.relation.as_ref()?.columns.get(self.field?)?;
+        Some(column.name.as_str())
+    }
+}

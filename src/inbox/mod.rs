@@ -1,0 +1,9 @@
+//! Inboxes: what each durable session has not acknowledged, kept in the database.
+
+mod batch;
+mod entry;
+mod writer;
+
+pub use batch::{Batch, Pointer, Resend, RouteChange};
+pub use entry::{ChangeKind, Entry};
+pub use writer::{Committed, run, segment};

@@ -1,0 +1,7 @@
+//! The write-ahead log as a stream of pgoutput messages, and its one permanent slot.
+//!
+//! The replication client (`pgwire-replication`) is touched in this room alone.
+
+mod stream;
+
+pub use stream::{Item, StreamOptions, WalStream};

@@ -1,0 +1,202 @@
+//! The stream: next, acknowledge, close.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pgwire_replication::config::TlsConfig;
+use pgwire_replication::{FeedbackObserver, PgWireError, ReplicationClient, ReplicationConfig, ReplicationEvent};
+use tokio::sync::Notify;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::pgoutput::{Begin, Commit};
+use crate::position::Lsn;
+
+/// Session settings of the walsender, so that a value's text is what `to_jsonb` starts from, whatever the server's,
+/// the database's or the role's own settings are.
+const SESSION: &str = "-c client_encoding=UTF8 -c datestyle=ISO,MDY -c intervalstyle=postgres -c timezone=UTC \
+                       -c bytea_output=hex -c extra_float_digits=1";
+
+/// Messages read ahead of the engine. A message may be a row of many megabytes, so the number is small; reading ahead
+/// only has to bridge the time that one message takes to be routed.
+const READ_AHEAD: usize = 256;
+
+/// The least time between two acknowledgements. Short, because `event.sync()` waits for them; not zero, because each
+/// may make the server write its slot to disk.
+const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(2);
+
+/// How long a clean stop waits for the last acknowledgement to be written.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Where to stream from.
+#[derive(Clone)]
+pub struct StreamOptions {
+    /// Host name, address, or the folder of a Unix socket.
+    pub host: String,
+    /// TCP port, or the number in the socket's name.
+    pub port: u16,
+    /// A role with REPLICATION.
+    pub user: String,
+    /// Its password; empty for none.
+    pub password: String,
+    /// The database.
+    pub database: String,
+    /// Whether to require TLS with a verified certificate.
+    pub tls: bool,
+    /// The slot's name.
+    pub slot: String,
+    /// The publication's name.
+    pub publication: String,
+    /// What to skip: transactions that committed before it. The server never goes back behind what was acknowledged.
+    pub start: Lsn,
+}
+
+/// What the stream carries.
+#[derive(Debug)]
+pub enum Item {
+    /// A transaction starts.
+    Begin(Begin),
+    /// A transaction is whole.
+    Commit(Commit),
+    /// One pgoutput message within a transaction.
+    Change(Bytes),
+    /// `pg_logical_emit_message`.
+    Logical {
+        /// Whether it belongs to the transaction around it.
+        transactional: bool,
+        /// Its sender's mark.
+        prefix: String,
+        /// What it says.
+        content: Bytes,
+    },
+    /// Everything that committed before this position has been sent.
+    KeepAlive(Lsn),
+}
+
+/// An open stream. It holds the slot until it is closed or dropped.
+pub struct WalStream {
+    client: ReplicationClient,
+    acknowledged: Arc<Notify>,
+}
+
+impl WalStream {
+    /// Opens the stream; returns once the server has accepted it and the slot is held.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Connection`] when the server can't be reached or another connection holds the slot,
+    /// [`ErrorKind::Authentication`], [`ErrorKind::SlotLost`] when the slot is gone or invalidated,
+    /// [`ErrorKind::Setup`] when the role may not replicate.
+    pub async fn open(options: StreamOptions) -> Result<Self> {
+        let acknowledged = Arc::new(Notify::new());
+        let notify = Arc::clone(&acknowledged);
+        let tls = if options.tls { TlsConfig::verify_full(None) } else { TlsConfig::disabled() };
+        let config = ReplicationConfig::new(
+            options.host,
+            options.user,
+            options.password,
+            options.database,
+            // the client puts it into its command as it is
+            format!("\"{}\"", options.slot.replace('"', "\"\"")),
+            options.publication.as_str(),
+        )
+        .with_port(options.port)
+        .with_tls(tls)
+        .with_options(SESSION)
+        .with_application_name("tidewire")
+        .with_start_lsn(pgwire_replication::Lsn::from_u64(options.start.0))
+        .with_buffer_size(READ_AHEAD)
+        .with_status_interval(ACKNOWLEDGE_EVERY)
+        .with_feedback_observer(FeedbackObserver::new(move |_| notify.notify_one()));
+        let mut client = ReplicationClient::connect(config).await.map_err(error)?;
+        client.wait_started().await.map_err(error)?;
+        Ok(WalStream { client, acknowledged })
+    }
+
+    /// The next item. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`WalStream::open`]; the stream is then at its end.
+    pub async fn next(&mut self) -> Result<Item> {
+        loop {
+            let event = self.client.recv().await.map_err(error)?;
+            return Ok(match event {
+                Some(ReplicationEvent::Begin { final_lsn, xid, commit_time_micros }) => {
+                    Item::Begin(Begin { final_lsn: Lsn(final_lsn.as_u64()), committed_at: commit_time_micros, xid })
+                }
+                Some(ReplicationEvent::Commit { lsn, end_lsn, .. }) => {
+                    Item::Commit(Commit { lsn: Lsn(lsn.as_u64()), end_lsn: Lsn(end_lsn.as_u64()) })
+                }
+                Some(ReplicationEvent::XLogData { data, .. }) => Item::Change(data),
+                Some(ReplicationEvent::Message { transactional, prefix, content, .. }) => {
+                    Item::Logical { transactional, prefix, content }
+                }
+                Some(ReplicationEvent::KeepAlive { wal_end, .. }) => Item::KeepAlive(Lsn(wal_end.as_u64())),
+                Some(_) => continue,
+                None => return Err(Error::new(ErrorKind::Connection, "the server ended the replication stream")),
+            });
+        }
+    }
+
+    /// Tells the server that everything before `lsn` is done, so that it may forget it.
+    pub fn acknowledge(&self, lsn: Lsn) {
+        self.client.update_applied_lsn(pgwire_replication::Lsn::from_u64(lsn.0));
+    }
+
+    /// Ends the stream after the last acknowledgement has been written: the client itself drops what is unsent.
+    pub async fn close(mut self) {
+        let sent = async {
+            while self.client.feedback_pending_since().is_some() {
+                self.acknowledged.notified().await;
+            }
+        };
+        if tokio::time::timeout(CLOSE_WITHIN, sent).await.is_ok() {
+            let _ = tokio::time::timeout(CLOSE_WITHIN, self.client.shutdown()).await;
+        }
+    }
+}
+
+fn error(source: PgWireError) -> Error {
+    let text = source.to_string();
+    let kind = match &source {
+        PgWireError::Auth(_) => ErrorKind::Authentication,
+        PgWireError::Tls(_) => ErrorKind::Setup,
+        PgWireError::Protocol(_) | PgWireError::Internal(_) | PgWireError::MessageTooLarge { .. } => {
+            ErrorKind::Protocol
+        }
+        PgWireError::Server(message) => server_kind(message),
+        _ => ErrorKind::Connection,
+    };
+    Error::new(kind, text).source(source)
+}
+
+/// The client gives the server's error as text with its SQLSTATE (manual, appendix A) at the end.
+fn server_kind(message: &str) -> ErrorKind {
+    let state = message.rsplit_once("SQLSTATE ").map_or("", |(_, state)| state.trim_end_matches(')'));
+    match state {
+        "28000" | "28P01" => ErrorKind::Authentication,
+        "42501" => ErrorKind::Setup,
+        // undefined_object: the slot (or the publication); object_not_in_prerequisite_state: it was invalidated
+        "42704" if message.contains("replication slot") => ErrorKind::SlotLost,
+        "55000" if message.contains("replication slot") => ErrorKind::SlotLost,
+        _ => ErrorKind::Connection,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_error_decides_what_happens_next() {
+        for (message, kind) in [
+            ("password authentication failed for user \"x\" (SQLSTATE 28P01)", ErrorKind::Authentication),
+            ("replication slot \"x\" does not exist (SQLSTATE 42704)", ErrorKind::SlotLost),
+            ("cannot read from logical replication slot \"x\" (SQLSTATE 55000)", ErrorKind::SlotLost),
+            ("replication slot \"x\" is active for PID 7 (SQLSTATE 55006)", ErrorKind::Connection),
+            ("terminating connection due to administrator command (SQLSTATE 57P01)", ErrorKind::Connection),
+            ("must be superuser or replication role to start walsender (SQLSTATE 42501)", ErrorKind::Setup),
+        ] {
+            assert_eq!(server_kind(message), kind, "{message}");
+        }
+    }
+}

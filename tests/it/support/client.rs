@@ -1,0 +1,115 @@
+//! A SQL connection that also collects notifications.
+
+use std::ops::Deref;
+
+use futures_util::StreamExt as _;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_postgres::error::DbError;
+use tokio_postgres::{AsyncMessage, NoTls, Notification, SimpleQueryMessage};
+
+use super::PATIENCE;
+
+/// A SQL connection; what it is notified of waits here until it is asked for.
+pub struct Client {
+    inner: tokio_postgres::Client,
+    notifications: UnboundedReceiver<Notification>,
+}
+
+impl Deref for Client {
+    type Target = tokio_postgres::Client;
+
+    fn deref(&self) -> &tokio_postgres::Client {
+        &self.inner
+    }
+}
+
+impl Client {
+    pub async fn connect(url: &str) -> Client {
+        let connected = tokio_postgres::connect(url, NoTls).await;
+        let (inner, mut connection) = connected.unwrap_or_else(|error| panic!("{url}: {}", explain(&error)));
+        let (sender, notifications) = unbounded_channel();
+        tokio::spawn(async move {
+            let mut messages = futures_util::stream::poll_fn(|context| connection.poll_message(context));
+            while let Some(Ok(message)) = messages.next().await {
+                if let AsyncMessage::Notification(notification) = message {
+                    // The test may have dropped its client and not its queries.
+                    let _ = sender.send(notification);
+                }
+            }
+        });
+        Client { inner, notifications }
+    }
+
+    /// The next notification, in the order of their arrival.
+    pub async fn next_notification(&mut self) -> Notification {
+        self.notifications(1).await.remove(0)
+    }
+
+    /// The next `count` notifications.
+    pub async fn notifications(&mut self, count: usize) -> Vec<Notification> {
+        let mut received = Vec::with_capacity(count);
+        let all = async {
+            while received.len() < count {
+                match self.notifications.recv().await {
+                    Some(notification) => received.push(notification),
+                    None => return Err("the connection was closed"),
+                }
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(PATIENCE, all).await {
+            Ok(Ok(())) => return received,
+            Ok(Err(reason)) => eprintln!("{reason}"),
+            Err(_) => eprintln!("no notification came for {PATIENCE:?}"),
+        }
+        panic!("expected {count} notifications, received {}: {received:#?}", received.len());
+    }
+
+    /// What has arrived so far. A query that was answered before brought along all notifications committed before it.
+    pub fn drain(&mut self) -> Vec<Notification> {
+        std::iter::from_fn(|| self.notifications.try_recv().ok()).collect()
+    }
+
+    /// Runs statements that must succeed.
+    pub async fn sql(&self, text: &str) {
+        self.inner.batch_execute(text).await.unwrap_or_else(|error| panic!("{}\n{text}", explain(&error)));
+    }
+
+    /// Runs statements; the error is what PostgreSQL says.
+    pub async fn try_sql(&self, text: &str) -> Result<(), DbError> {
+        self.inner.batch_execute(text).await.map_err(|error| match error.as_db_error() {
+            Some(error) => error.clone(),
+            None => panic!("{error}\n{text}"),
+        })
+    }
+
+    /// The first column of the first row, as text.
+    pub async fn text(&self, query: &str) -> String {
+        let value = self.rows(query).await.into_iter().next().and_then(|row| row.into_iter().next());
+        value.unwrap_or_else(|| panic!("no row: {query}")).unwrap_or_else(|| panic!("null: {query}"))
+    }
+
+    /// All rows, as text.
+    pub async fn rows(&self, query: &str) -> Vec<Vec<Option<String>>> {
+        let answer = self.inner.simple_query(query).await;
+        let messages = answer.unwrap_or_else(|error| panic!("{}\n{query}", explain(&error)));
+        let rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+            }
+            _ => None,
+        });
+        rows.collect()
+    }
+}
+
+/// What PostgreSQL says, in full.
+fn explain(error: &tokio_postgres::Error) -> String {
+    let Some(error) = error.as_db_error() else { return error.to_string() };
+    let further = [("DETAIL", error.detail()), ("HINT", error.hint()), ("CONTEXT", error.where_())];
+    let mut text = format!("{}: {} ({})", error.severity(), error.message(), error.code().code());
+    for (label, value) in further.into_iter().filter_map(|(label, value)| Some((label, value?))) {
+        text.push_str(&format!("\n{label}: {value}"));
+    }
+    text
+}

@@ -1,0 +1,122 @@
+//! What every integration test uses: a PostgreSQL of its own, connections to it, and the real program.
+//!
+//! A test waits for facts (a row, a notification, a line of the log), never for a time; the patience below only bounds
+//! how long a test that fails takes.
+
+#![allow(dead_code, reason = "no behaviour's tests need all of it")]
+
+mod client;
+mod program;
+
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use nix::fcntl::{Flock, FlockArg};
+use tidewire::db::cluster::{Binaries, Cluster, ClusterOptions, StopMode};
+
+pub use client::Client;
+pub use program::{Tidewire, tidewire};
+
+/// How long a test waits for what it expects: far more than it takes on a busy machine with two cores.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A PostgreSQL server for one test. It goes, process and folder, when this is dropped.
+pub struct Database {
+    pub cluster: Cluster,
+}
+
+impl Database {
+    pub async fn start() -> Database {
+        Database::start_with(&[]).await
+    }
+
+    /// Starts a server with further settings, which have the last word.
+    pub async fn start_with(settings: &[(&str, &str)]) -> Database {
+        // A small cache, because several servers run at once.
+        let settings = [("shared_buffers", "16MB")].iter().chain(settings);
+        let settings = settings.map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let binaries = Binaries::find().await.unwrap_or_else(|error| panic!("{error}"));
+        let options = ClusterOptions {
+            template: Some(template(&binaries).await),
+            binaries: Some(binaries),
+            temporary_in: memory(),
+            settings,
+            ..ClusterOptions::temporary()
+        };
+        let cluster = Cluster::start(options).await.unwrap_or_else(|error| panic!("{error}"));
+        Database { cluster }
+    }
+
+    /// The URL of the superuser.
+    pub fn url(&self) -> String {
+        self.cluster.url().to_owned()
+    }
+
+    pub fn url_as(&self, user: &str) -> String {
+        format!("postgresql://{user}@127.0.0.1:{}/postgres", self.cluster.port())
+    }
+
+    /// Connects as the superuser.
+    pub async fn connect(&self) -> Client {
+        Client::connect(&self.url()).await
+    }
+
+    pub async fn connect_as(&self, user: &str) -> Client {
+        Client::connect(&self.url_as(user)).await
+    }
+
+    /// Runs `tidewire up` on this database and returns when it is ready.
+    pub async fn up(&self) -> Tidewire {
+        Tidewire::up(&self.url()).await
+    }
+
+    /// Runs `tidewire install` on this database.
+    pub async fn install(&self) {
+        let output = tidewire(&["install", "--database-url", &self.url()]).await;
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "tidewire install: {}\n{stdout}{stderr}", output.status);
+    }
+}
+
+/// A data folder to copy for each test: one `initdb` for all tests, on this machine, of this version of PostgreSQL.
+///
+/// It lies in the target folder, which the server's account need not be able to reach: who copies is the test.
+async fn template(binaries: &Binaries) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    // What decides how a folder is filled.
+    include_str!("../../../src/db/cluster/folder.rs").hash(&mut hasher);
+    let name = format!("postgresql-{}-{}-{:x}", binaries.version(), nix::unistd::geteuid(), hasher.finish());
+    let path = |suffix| Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}{suffix}"));
+    let template = path("");
+    if template.exists() {
+        return template;
+    }
+    // Each test is a process: the first one fills the template, the others wait for it.
+    let lock = File::create(path(".lock")).unwrap();
+    let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno).unwrap();
+    if !template.exists() {
+        let options = ClusterOptions { binaries: Some(binaries.clone()), ..ClusterOptions::temporary() };
+        let mut cluster = Cluster::start(options).await.unwrap_or_else(|error| panic!("{error}"));
+        cluster.stop(StopMode::Fast).await.unwrap();
+        // Nobody may find a template that is not whole.
+        let unfinished = path(".unfinished");
+        let _ = std::fs::remove_dir_all(&unfinished);
+        let copied = Command::new("cp").arg("-a").arg(cluster.data_dir()).arg(&unfinished).status().unwrap();
+        assert!(copied.success());
+        std::fs::rename(&unfinished, &template).unwrap();
+    }
+    template
+}
+
+/// A folder in memory, if there is one with room. A cluster is a thousand small files, and a disk's file system gets
+/// slow at making and removing those over and over: 60 ms become 400 ms.
+fn memory() -> Option<PathBuf> {
+    const ROOM: u128 = 2 << 30;
+    let path = Path::new("/dev/shm");
+    let system = nix::sys::statvfs::statvfs(path).ok()?;
+    let free = u128::from(system.blocks_available()) * u128::from(system.fragment_size());
+    (free >= ROOM).then(|| path.to_owned())
+}

@@ -1,0 +1,150 @@
+//! The real program, run as a user runs it.
+
+use std::process::{ExitStatus, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+use tidewire::db::cluster::BINDIR_VARIABLE;
+
+/// The program without what the environment would set for it, but for where PostgreSQL is.
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidewire"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TIDEWIRE_") && name != BINDIR_VARIABLE {
+            command.env_remove(name);
+        }
+    }
+    command.args(args).env_remove("NO_COLOR").stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Runs the program to its end.
+pub async fn tidewire(args: &[&str]) -> Output {
+    let output = timeout(PATIENCE, command(args).output()).await;
+    output.unwrap_or_else(|_| panic!("tidewire {} did not end in {PATIENCE:?}", args.join(" "))).unwrap()
+}
+
+/// A running program. It is killed when this is dropped; if the test failed, what it wrote is shown.
+pub struct Tidewire {
+    child: Child,
+    stdout: Written,
+    stderr: Written,
+}
+
+impl Tidewire {
+    /// Runs `tidewire up` and returns when it says that it is ready.
+    pub async fn up(url: &str) -> Tidewire {
+        Tidewire::up_with(url, &[]).await
+    }
+
+    /// The same, with further arguments.
+    pub async fn up_with(url: &str, args: &[&str]) -> Tidewire {
+        let mut tidewire = Tidewire::spawn(&[&["up", "--database-url", url], args].concat());
+        let ready = tidewire.stdout.wait_until(|text| text.lines().any(|line| line.starts_with("ready"))).await;
+        if let Err(reason) = ready {
+            // To its last word, which is what the failed test shows.
+            tidewire.child.start_kill().unwrap();
+            let _ = tidewire.stderr.wait_until(|_| false).await;
+            panic!("tidewire up did not become ready: {reason}");
+        }
+        tidewire
+    }
+
+    /// Starts the program and does not wait for anything.
+    pub fn spawn(args: &[&str]) -> Tidewire {
+        let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = Written::collect(child.stdout.take().unwrap());
+        let stderr = Written::collect(child.stderr.take().unwrap());
+        Tidewire { child, stdout, stderr }
+    }
+
+    /// Asks the program to end, as a service manager does, and waits for that.
+    pub async fn stop(mut self) -> ExitStatus {
+        kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), Signal::SIGTERM).unwrap();
+        self.wait().await
+    }
+
+    /// Waits for the program's end.
+    pub async fn wait(&mut self) -> ExitStatus {
+        let status = timeout(PATIENCE, self.child.wait()).await;
+        status.unwrap_or_else(|_| panic!("tidewire did not end in {PATIENCE:?}")).unwrap()
+    }
+
+    /// Kills the program on the spot, as a crash would.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("tidewire has ended")
+    }
+
+    /// Waits until the log, which goes to stderr, holds `needle`.
+    pub async fn wait_for_log(&self, needle: &str) {
+        if let Err(reason) = self.stderr.wait_until(|text| text.contains(needle)).await {
+            panic!("the log does not hold \"{needle}\": {reason}");
+        }
+    }
+
+    /// What the program has written to stdout so far.
+    pub fn stdout(&self) -> String {
+        self.stdout.text.borrow().clone()
+    }
+
+    /// What the program has written to stderr so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.text.borrow().clone()
+    }
+}
+
+impl Drop for Tidewire {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- tidewire's stdout\n{}--- tidewire's stderr\n{}---", self.stdout(), self.stderr());
+        }
+    }
+}
+
+/// What came out of a stream, line by line.
+struct Written {
+    text: watch::Receiver<String>,
+    reader: JoinHandle<()>,
+}
+
+impl Written {
+    fn collect(stream: impl AsyncRead + Unpin + Send + 'static) -> Written {
+        let (sender, text) = watch::channel(String::new());
+        let reader = tokio::spawn(async move {
+            let mut stream = BufReader::new(stream);
+            let mut line = Vec::new();
+            while stream.read_until(b'\n', &mut line).await.is_ok_and(|length| length > 0) {
+                sender.send_modify(|text| text.push_str(&String::from_utf8_lossy(&line)));
+                line.clear();
+            }
+        });
+        Written { text, reader }
+    }
+
+    /// Waits until what came out fulfils `condition`; says why it never will.
+    async fn wait_until(&self, condition: impl Fn(&str) -> bool) -> Result<(), String> {
+        let mut text = self.text.clone();
+        match timeout(PATIENCE, text.wait_for(|text| condition(text))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err("the program has ended".to_owned()),
+            Err(_) => Err(format!("nothing of it in {PATIENCE:?}")),
+        }
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
