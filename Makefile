@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 help:
 	@echo "make demo     see Tidewire at work, on a private PostgreSQL that it starts and removes"
 	@echo "make test     what a change must pass: format, lints, all tests, the documentation"
-	@echo "make bench    measure, beside the alternatives on this machine"
+	@echo "make bench    measure, beside the alternatives on this machine (BENCH=--quick for a glance)"
 	@echo "make setup    install what is missing: PostgreSQL's server programs, a C compiler, cargo-nextest"
 	@echo
 	@echo "While you work:"
@@ -33,4 +33,4 @@ test: setup
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 bench: setup
-	@if [ -x scripts/bench ]; then scripts/bench; else echo "scripts/bench is not there yet" >&2; exit 1; fi
+	cargo bench --locked --bench rivals -- $(BENCH)

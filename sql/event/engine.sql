@@ -1,22 +1,36 @@
 -- What the engine calls: upkeep that needs the catalog.
 
+-- Goes by event.watched, which has one row a table and what was known of it: a million subscriptions cost nothing here
+-- unless their table lost something.
 create function event._end_subscriptions() returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    lost record;
 begin
-    update event.subscription s
-    set ended = case
-        when not exists (select from pg_class c where c.oid = s.relation) then 'relation_dropped'
-        when s.kind in ('column', 'field') and not exists (
-            select from pg_attribute a where a.attrelid = s.relation and a.attnum = s.attnum and not a.attisdropped)
-            then 'column_dropped'
-        else 'key_changed' end
-    where s.ended is null and (
-        not exists (select from pg_class c where c.oid = s.relation)
-        or s.attnum is not null and not exists (
-            select from pg_attribute a where a.attrelid = s.relation and a.attnum = s.attnum and not a.attisdropped)
-        or s.key is not null and event._key_attnums(s.relation) is distinct from s.key_attnums);
+    for lost in
+        select w.relation, c.oid is null as whole, now.dropped, now.key_attnums
+        from event.watched w
+        left join pg_class c on c.oid = w.relation
+        cross join lateral (
+            select array(select a.attnum from pg_attribute a where a.attrelid = w.relation and a.attisdropped
+                         order by a.attnum) as dropped,
+                   event._key_attnums(w.relation) as key_attnums) now
+        where c.oid is null and exists (select from event.subscription s where s.relation = w.relation and s.ended is null)
+           or c.oid is not null and (now.dropped <> w.dropped or now.key_attnums is distinct from w.key_attnums)
+    loop
+        update event.subscription s
+        set ended = case when lost.whole then 'relation_dropped'
+                         when s.attnum = any (lost.dropped) then 'column_dropped'
+                         else 'key_changed' end
+        where s.relation = lost.relation and s.ended is null
+          and (lost.whole or s.attnum = any (lost.dropped)
+               or s.key is not null and lost.key_attnums is distinct from s.key_attnums);
+        update event.watched w
+        set dropped = lost.dropped, key_attnums = lost.key_attnums, key_columns = event._key_column_names(w.relation)
+        where w.relation = lost.relation and not lost.whole;
+    end loop;
 end
 $$;
 comment on function event._end_subscriptions() is 'Marks the subscriptions whose table, column or key is gone; the engine tells their sessions.';

@@ -5,10 +5,14 @@ create table event.watched (
     relation oid primary key,
     explicit boolean not null,
     key_columns text[],
+    key_attnums smallint[],
+    dropped smallint[] not null default '{}',
     since timestamptz not null default clock_timestamp()
 );
 comment on table event.watched is 'One row a table that Tidewire put into its publication.';
 comment on column event.watched.explicit is 'The owner asked for it with event.watch; it stays until event.unwatch.';
+comment on column event.watched.key_attnums is 'The primary key''s column numbers when last looked at.';
+comment on column event.watched.dropped is 'The numbers of the columns that were dropped when last looked at.';
 comment on column event.watched.key_columns is 'The primary key''s columns when last looked at, for changes that are older than the table''s end.';
 
 create table event.identity (
@@ -63,9 +67,12 @@ begin
        and not event._tidewire_may_alter(_note_watch.relation) then
         raise exception 'must be owner of table "%"', _note_watch.relation::regclass using errcode = 'insufficient_privilege';
     end if;
-    insert into event.watched as w (relation, explicit, key_columns)
-    values (_note_watch.relation, _note_watch.explicit, event._key_column_names(_note_watch.relation))
-    on conflict (relation) do update set explicit = w.explicit or excluded.explicit, key_columns = excluded.key_columns;
+    insert into event.watched as w (relation, explicit, key_columns, key_attnums, dropped)
+    values (_note_watch.relation, _note_watch.explicit, event._key_column_names(_note_watch.relation),
+            event._key_attnums(_note_watch.relation),
+            array(select a.attnum from pg_attribute a where a.attrelid = _note_watch.relation and a.attisdropped
+                  order by a.attnum))
+    on conflict (relation) do update set explicit = w.explicit or excluded.explicit;
     insert into event.identity (relation, root, former, former_index)
     select c.oid, _note_watch.relation, c.relreplident,
            (select i.indexrelid from pg_index i where i.indrelid = c.oid and i.indisreplident)

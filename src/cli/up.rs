@@ -1,6 +1,6 @@
 //! `tidewire up`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,21 +40,29 @@ impl Up {
         stop_on_signals(&stop)?;
         if self.database.database_url.is_some() || (file.database_url.is_some() && self.data_dir.is_none()) {
             let target = config::target(self.database.database_url.as_deref(), file)?;
-            return serve(&target, stop).await;
+            return serve(&target, stop, None).await;
         }
         let data_dir = self.data_dir.or_else(|| file.data_dir.clone()).unwrap_or_else(|| DATA_DIR.into());
         let mut cluster = Cluster::start(ClusterOptions::kept(data_dir)).await?;
         let target: Target = cluster.url().parse()?;
-        let served = serve(&target, stop).await;
+        let password = cluster.data_dir().join("tidewire.password");
+        let served = serve(&target, stop, Some(&password)).await;
         let stopped = cluster.stop(StopMode::Fast).await;
         served.and(stopped)
     }
 }
 
-async fn serve(target: &Target, stop: CancellationToken) -> Result<()> {
+async fn serve(target: &Target, stop: CancellationToken, password: Option<&Path>) -> Result<()> {
     let shown = target.display();
+    let mut said = false;
     Box::pin(app::serve(target, stop, || {
-        println!("ready {shown}");
+        if !said {
+            println!("ready {shown}");
+            if let Some(password) = password {
+                println!("connect with: PGPASSWORD=$(cat '{}') psql '{shown}'", password.display());
+            }
+        }
+        said = true;
     }))
     .await
 }

@@ -3,21 +3,22 @@
 //! Each takes arrays: one statement of each sort writes a whole batch, all of them are sent at once, and a batch costs
 //! two round trips whatever its size.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod columns;
+mod snapshot;
+
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
-use uuid::Uuid;
 
+use self::columns::Columns;
+use self::snapshot::Snapshot;
 use super::connect::error;
-use crate::error::{Error, Result};
-use crate::inbox::{Batch, RouteChange};
+use crate::error::Result;
+use crate::inbox::Batch;
 use crate::position::{EventId, Lsn};
 use crate::subscription::{Selector, Subscription};
-
-/// Seconds from 1970 to 2000, where PostgreSQL's time starts.
-const POSTGRES_EPOCH: u64 = 946_684_800;
 
 /// A snapshot is asked for again after this pause, doubled up to the limit: commits become visible within microseconds
 /// unless they wait for a synchronous standby.
@@ -188,230 +189,9 @@ impl InboxStatements {
     }
 }
 
-/// A `pg_snapshot` (manual, section 9.27.8 "Transaction ID and Snapshot Information Functions").
-struct Snapshot {
-    min: u64,
-    max: u64,
-    running: Vec<u64>,
-}
-
-impl Snapshot {
-    fn parse(text: &str) -> Result<Self> {
-        let mut parts = text.splitn(3, ':');
-        let mut number = || parts.next().and_then(|part| part.parse().ok());
-        match (number(), number()) {
-            (Some(min), Some(max)) => {
-                let running = parts.next().unwrap_or_default();
-                Ok(Snapshot { min, max, running: running.split(',').filter_map(|xid| xid.parse().ok()).collect() })
-            }
-            _ => Err(Error::new(crate::error::ErrorKind::Protocol, format!("\"{text}\" is not a snapshot"))),
-        }
-    }
-
-    fn shows_all(&self, xids: &[u32]) -> bool {
-        xids.iter().all(|&xid| {
-            let xid = self.widen(xid);
-            xid < self.min || (xid < self.max && !self.running.contains(&xid))
-        })
-    }
-
-    /// The 64-bit id nearest to the snapshot with these lower 32 bits.
-    fn widen(&self, xid: u32) -> u64 {
-        let half = 1u64 << 31;
-        let near = (self.max & !0xffff_ffff) | u64::from(xid);
-        if near > self.max + half {
-            near.saturating_sub(half * 2)
-        } else if near + half < self.max {
-            near + half * 2
-        } else {
-            near
-        }
-    }
-}
-
 /// The ids of a transaction: all are above the first text and up to the second.
 fn span(lsn: Lsn) -> (String, String) {
     (EventId { lsn, number: 0 }.to_string(), EventId::end_of(lsn).to_string())
-}
-
-/// A batch turned on its side: each column an array.
-#[derive(Default)]
-struct Columns<'b> {
-    journal: Journal<'b>,
-    inbox: Inbox<'b>,
-    routes: Routes<'b>,
-    removed: Vec<Uuid>,
-    ended: Vec<Uuid>,
-    channels: Vec<String>,
-    payloads: Vec<&'b str>,
-}
-
-#[derive(Default)]
-struct Journal<'b> {
-    ids: Vec<String>,
-    committed_at: Vec<SystemTime>,
-    xids: Vec<i64>,
-    changes: Vec<&'static str>,
-    schemas: Vec<Option<&'b str>>,
-    relations: Vec<Option<&'b str>>,
-    key_columns: Vec<Option<String>>,
-    key_values: Vec<Option<String>>,
-    rows: Vec<Option<&'b str>>,
-    fields: Vec<Option<&'b str>>,
-    values: Vec<Option<&'b str>>,
-    olds: Vec<Option<&'b str>>,
-}
-
-impl Journal<'_> {
-    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
-        vec![
-            &self.ids,
-            &self.committed_at,
-            &self.xids,
-            &self.changes,
-            &self.schemas,
-            &self.relations,
-            &self.key_columns,
-            &self.key_values,
-            &self.rows,
-            &self.fields,
-            &self.values,
-            &self.olds,
-        ]
-    }
-}
-
-#[derive(Default)]
-struct Inbox<'b> {
-    sessions: Vec<Uuid>,
-    ids: Vec<String>,
-    kinds: Vec<&'static str>,
-    last: Vec<bool>,
-    visible: Vec<Option<String>>,
-    _batch: std::marker::PhantomData<&'b ()>,
-}
-
-impl Inbox<'_> {
-    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
-        vec![&self.sessions, &self.ids, &self.kinds, &self.last, &self.visible]
-    }
-}
-
-#[derive(Default)]
-struct Routes<'b> {
-    ids: Vec<Uuid>,
-    sessions: Vec<Uuid>,
-    kinds: Vec<&'static str>,
-    relations: Vec<u32>,
-    attnums: Vec<Option<i16>>,
-    keys: Vec<Option<String>>,
-    visible: Vec<Option<String>>,
-    durable: Vec<bool>,
-    _batch: std::marker::PhantomData<&'b ()>,
-}
-
-impl Routes<'_> {
-    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
-        vec![
-            &self.ids,
-            &self.sessions,
-            &self.kinds,
-            &self.relations,
-            &self.attnums,
-            &self.keys,
-            &self.visible,
-            &self.durable,
-        ]
-    }
-
-    fn push(&mut self, subscription: &Subscription) {
-        self.ids.push(subscription.id);
-        self.sessions.push(subscription.session);
-        self.kinds.push(subscription.selector.kind().as_str());
-        self.relations.push(subscription.relation);
-        self.attnums.push(subscription.selector.attnum());
-        self.keys.push(subscription.selector.key().map(|key| text_array(key.iter().map(String::as_str))));
-        self.visible.push(subscription.visible.as_ref().map(|columns| {
-            let numbers: Vec<String> = columns.iter().map(i16::to_string).collect();
-            format!("{{{}}}", numbers.join(","))
-        }));
-        self.durable.push(subscription.durable);
-    }
-}
-
-impl<'b> Columns<'b> {
-    fn of(batch: &'b Batch) -> Self {
-        let mut columns = Columns::default();
-        let journal = &mut columns.journal;
-        for entry in &batch.entries {
-            let name = entry.relation_name();
-            let keyed = entry.relation.as_ref().filter(|_| !entry.key_values.is_empty());
-            journal.ids.push(entry.id.to_string());
-            journal.committed_at.push(system_time(entry.committed_at));
-            journal.xids.push(i64::from(entry.xid));
-            journal.changes.push(entry.change.as_str());
-            journal.schemas.push(name.map(|(schema, _)| schema));
-            journal.relations.push(name.map(|(_, name)| name));
-            journal.key_columns.push(keyed.map(|relation| text_array(relation.key_columns())));
-            journal.key_values.push(keyed.map(|_| text_array(entry.key_values.iter().map(String::as_str))));
-            journal.rows.push(entry.row.as_deref());
-            journal.fields.push(entry.field_name());
-            journal.values.push(entry.value.as_deref());
-            journal.olds.push(entry.old.as_deref());
-        }
-        for pointer in &batch.pointers {
-            columns.inbox.sessions.push(pointer.session);
-            columns.inbox.ids.push(pointer.id.to_string());
-            columns.inbox.kinds.push(pointer.kind.as_str());
-            columns.inbox.last.push(pointer.last);
-            columns
-                .inbox
-                .visible
-                .push(pointer.visible.as_ref().map(|names| text_array(names.iter().map(String::as_str))));
-        }
-        for change in &batch.routes {
-            match change {
-                RouteChange::Add(subscription) => columns.routes.push(subscription),
-                RouteChange::Remove(id) => columns.removed.push(*id),
-                RouteChange::End(id) => {
-                    columns.removed.push(*id);
-                    columns.ended.push(*id);
-                }
-            }
-        }
-        for (channel, payload) in &batch.notifications {
-            columns.channels.push(channel.to_string());
-            columns.payloads.push(payload);
-        }
-        columns
-    }
-}
-
-fn system_time(micros: i64) -> SystemTime {
-    let epoch = UNIX_EPOCH + Duration::from_secs(POSTGRES_EPOCH);
-    let distance = Duration::from_micros(micros.unsigned_abs());
-    if micros < 0 { epoch - distance } else { epoch + distance }
-}
-
-/// A `text[]` literal (manual, section 8.15.6 "Array Input and Output Syntax"): arrays of arrays must be rectangular, so
-/// an array in a column of arrays travels as text.
-fn text_array<'a>(values: impl Iterator<Item = &'a str>) -> String {
-    let mut literal = String::from("{");
-    for (at, value) in values.enumerate() {
-        if at > 0 {
-            literal.push(',');
-        }
-        literal.push('"');
-        for character in value.chars() {
-            if matches!(character, '"' | '\\') {
-                literal.push('\\');
-            }
-            literal.push(character);
-        }
-        literal.push('"');
-    }
-    literal.push('}');
-    literal
 }
 
 /// The subscriptions as they stand at the progress row.
@@ -472,31 +252,4 @@ pub async fn keep_up(client: &Client, altered: &[u32], segment: i64) -> Result<(
     }
     client.execute("select event._sweep()", &[]).await.map_err(error)?;
     client.execute("select event._drop_partitions($1)", &[&segment]).await.map(drop).map_err(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_transaction_is_visible_once_it_is_out_of_the_snapshot() {
-        let snapshot = Snapshot::parse("100:110:103,105").unwrap();
-        assert!(snapshot.shows_all(&[99, 101, 109]));
-        assert!(!snapshot.shows_all(&[103]));
-        assert!(!snapshot.shows_all(&[110]));
-        assert!(Snapshot::parse("5:5:").unwrap().shows_all(&[3, 4]));
-    }
-
-    #[test]
-    fn transaction_ids_are_compared_across_a_wraparound() {
-        let snapshot = Snapshot::parse("4294967300:4294967310:4294967301").unwrap();
-        assert!(snapshot.shows_all(&[4_294_967_290, 3, 6]));
-        assert!(!snapshot.shows_all(&[5]));
-        assert!(!snapshot.shows_all(&[14]));
-    }
-
-    #[test]
-    fn a_text_array_is_quoted() {
-        assert_eq!(text_array(["a", "", "q\"\\", "x,{}"].into_iter()), r#"{"a","","q\"\\","x,{}"}"#);
-    }
 }

@@ -1,0 +1,202 @@
+//! A batch turned on its side, for statements that take arrays.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::inbox::{Batch, RouteChange};
+use crate::subscription::Subscription;
+
+/// Seconds from 1970 to 2000, where PostgreSQL's time starts.
+const POSTGRES_EPOCH: u64 = 946_684_800;
+
+/// A batch turned on its side: each column an array.
+#[derive(Default)]
+pub(super) struct Columns<'b> {
+    pub(super) journal: Journal<'b>,
+    pub(super) inbox: Inbox<'b>,
+    pub(super) routes: Routes<'b>,
+    pub(super) removed: Vec<Uuid>,
+    pub(super) ended: Vec<Uuid>,
+    pub(super) channels: Vec<String>,
+    pub(super) payloads: Vec<&'b str>,
+}
+
+#[derive(Default)]
+pub(super) struct Journal<'b> {
+    ids: Vec<String>,
+    committed_at: Vec<SystemTime>,
+    xids: Vec<i64>,
+    changes: Vec<&'static str>,
+    schemas: Vec<Option<&'b str>>,
+    relations: Vec<Option<&'b str>>,
+    key_columns: Vec<Option<String>>,
+    key_values: Vec<Option<String>>,
+    rows: Vec<Option<&'b str>>,
+    fields: Vec<Option<&'b str>>,
+    values: Vec<Option<&'b str>>,
+    olds: Vec<Option<&'b str>>,
+}
+
+impl Journal<'_> {
+    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![
+            &self.ids,
+            &self.committed_at,
+            &self.xids,
+            &self.changes,
+            &self.schemas,
+            &self.relations,
+            &self.key_columns,
+            &self.key_values,
+            &self.rows,
+            &self.fields,
+            &self.values,
+            &self.olds,
+        ]
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Inbox<'b> {
+    sessions: Vec<Uuid>,
+    ids: Vec<String>,
+    kinds: Vec<&'static str>,
+    last: Vec<bool>,
+    visible: Vec<Option<String>>,
+    _batch: std::marker::PhantomData<&'b ()>,
+}
+
+impl Inbox<'_> {
+    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![&self.sessions, &self.ids, &self.kinds, &self.last, &self.visible]
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Routes<'b> {
+    pub(super) ids: Vec<Uuid>,
+    sessions: Vec<Uuid>,
+    kinds: Vec<&'static str>,
+    relations: Vec<u32>,
+    attnums: Vec<Option<i16>>,
+    keys: Vec<Option<String>>,
+    visible: Vec<Option<String>>,
+    durable: Vec<bool>,
+    _batch: std::marker::PhantomData<&'b ()>,
+}
+
+impl Routes<'_> {
+    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![
+            &self.ids,
+            &self.sessions,
+            &self.kinds,
+            &self.relations,
+            &self.attnums,
+            &self.keys,
+            &self.visible,
+            &self.durable,
+        ]
+    }
+
+    fn push(&mut self, subscription: &Subscription) {
+        self.ids.push(subscription.id);
+        self.sessions.push(subscription.session);
+        self.kinds.push(subscription.selector.kind().as_str());
+        self.relations.push(subscription.relation);
+        self.attnums.push(subscription.selector.attnum());
+        self.keys.push(subscription.selector.key().map(|key| text_array(key.iter().map(String::as_str))));
+        self.visible.push(subscription.visible.as_ref().map(|columns| {
+            let numbers: Vec<String> = columns.iter().map(i16::to_string).collect();
+            format!("{{{}}}", numbers.join(","))
+        }));
+        self.durable.push(subscription.durable);
+    }
+}
+
+impl<'b> Columns<'b> {
+    pub(super) fn of(batch: &'b Batch) -> Self {
+        let mut columns = Columns::default();
+        let journal = &mut columns.journal;
+        for entry in &batch.entries {
+            let name = entry.relation_name();
+            let keyed = entry.relation.as_ref().filter(|_| !entry.key_values.is_empty());
+            journal.ids.push(entry.id.to_string());
+            journal.committed_at.push(system_time(entry.committed_at));
+            journal.xids.push(i64::from(entry.xid));
+            journal.changes.push(entry.change.as_str());
+            journal.schemas.push(name.map(|(schema, _)| schema));
+            journal.relations.push(name.map(|(_, name)| name));
+            journal.key_columns.push(keyed.map(|relation| text_array(relation.key_columns())));
+            journal.key_values.push(keyed.map(|_| text_array(entry.key_values.iter().map(String::as_str))));
+            journal.rows.push(entry.row.as_deref());
+            journal.fields.push(entry.field_name());
+            journal.values.push(entry.value.as_deref());
+            journal.olds.push(entry.old.as_deref());
+        }
+        for pointer in &batch.pointers {
+            columns.inbox.sessions.push(pointer.session);
+            columns.inbox.ids.push(pointer.id.to_string());
+            columns.inbox.kinds.push(pointer.kind.as_str());
+            columns.inbox.last.push(pointer.last);
+            columns
+                .inbox
+                .visible
+                .push(pointer.visible.as_ref().map(|names| text_array(names.iter().map(String::as_str))));
+        }
+        for change in &batch.routes {
+            match change {
+                RouteChange::Add(subscription) => columns.routes.push(subscription),
+                RouteChange::Remove(id) => columns.removed.push(*id),
+                RouteChange::End(id) => {
+                    columns.removed.push(*id);
+                    columns.ended.push(*id);
+                }
+            }
+        }
+        for (channel, payload) in &batch.notifications {
+            columns.channels.push(channel.to_string());
+            columns.payloads.push(payload);
+        }
+        columns
+    }
+}
+
+fn system_time(micros: i64) -> SystemTime {
+    let epoch = UNIX_EPOCH + Duration::from_secs(POSTGRES_EPOCH);
+    let distance = Duration::from_micros(micros.unsigned_abs());
+    if micros < 0 { epoch - distance } else { epoch + distance }
+}
+
+/// A `text[]` literal (manual, section 8.15.6 "Array Input and Output Syntax"): arrays of arrays must be rectangular, so
+/// an array in a column of arrays travels as text.
+fn text_array<'a>(values: impl Iterator<Item = &'a str>) -> String {
+    let mut literal = String::from("{");
+    for (at, value) in values.enumerate() {
+        if at > 0 {
+            literal.push(',');
+        }
+        literal.push('"');
+        for character in value.chars() {
+            if matches!(character, '"' | '\\') {
+                literal.push('\\');
+            }
+            literal.push(character);
+        }
+        literal.push('"');
+    }
+    literal.push('}');
+    literal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_array_is_quoted() {
+        assert_eq!(text_array(["a", "", "q\"\\", "x,{}"].into_iter()), r#"{"a","","q\"\\","x,{}"}"#);
+    }
+}

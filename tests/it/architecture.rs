@@ -1,0 +1,93 @@
+//! The house's rules that a machine can check.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "sql") {
+                found.push((path.clone(), fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} has no sources");
+    found
+}
+
+/// The code before the tests in the same file.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().take_while(|line| !line.contains("#[cfg(test)]"))
+}
+
+#[test]
+fn pure_rooms_do_no_io_and_know_no_clock() {
+    let forbidden = [
+        "tokio",
+        "std::net",
+        "std::fs",
+        "std::io",
+        "std::time",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "tracing",
+        "crate::db",
+        "crate::wal",
+        "crate::inbox",
+        "crate::observe",
+        "crate::app",
+        "crate::capture",
+    ];
+    for room in ["src/pgoutput", "src/diff", "src/subscription", "src/json"] {
+        for (path, text) in sources(room) {
+            for line in code(&text).filter(|line| !line.trim_start().starts_with("//")) {
+                for word in forbidden {
+                    assert!(!line.contains(word), "{}: {line}", path.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_foreign_crate_has_one_home() {
+    for (path, text) in sources("src") {
+        let shown = path.display().to_string();
+        for (name, home) in
+            [("tokio_postgres", "/src/db/"), ("pgwire_replication", "/src/wal/"), ("tracing::", "/src/observe.rs")]
+        {
+            let is_home = shown.contains(home) || (name == "tracing::" && shown.ends_with("main.rs"));
+            for line in code(&text).filter(|line| !line.trim_start().starts_with("//")) {
+                assert!(is_home || !line.contains(name) || line.contains("tokio_postgres=warn"), "{shown}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_file_is_over_500_lines() {
+    for folder in ["src", "sql", "tests", "benches"] {
+        for (path, text) in sources(folder) {
+            let lines = text.lines().count();
+            assert!(lines <= 500, "{} has {lines} lines", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_sql_function_has_a_comment_and_a_fixed_search_path() {
+    for (path, text) in sources("sql/event") {
+        for definition in text.split("\ncreate function ").skip(1) {
+            let name = definition.split('(').next().unwrap();
+            let body = definition.split("as $$").next().unwrap();
+            assert!(body.contains("set search_path = pg_catalog, pg_temp"), "{}: {name}", path.display());
+            assert!(text.contains(&format!("comment on function {name}(")), "{}: {name}", path.display());
+        }
+    }
+}
