@@ -64,7 +64,7 @@ pub async fn serve(target: &Target, stop: CancellationToken, mut ready: impl FnM
 
 async fn serve_once(target: &Target, stop: &CancellationToken, ready: impl FnOnce()) -> Result<()> {
     let shown = target.display();
-    let mut writer = target.connect().await?.client;
+    let mut writer = target.connect_pinned().await?.client;
     if !lock(&writer, stop, &shown).await? {
         return Ok(());
     }
@@ -75,7 +75,7 @@ async fn serve_once(target: &Target, stop: &CancellationToken, ready: impl FnOnc
     let from = done;
     let count = subscriptions.len();
 
-    let lookups = target.connect().await?.client;
+    let lookups = target.connect_pinned().await?.client;
     let stream = WalStream::open(target.stream_options(&slot, install::PUBLICATION, Lsn::default())).await?;
 
     let (batches, to_write) = mpsc::channel(1);
@@ -154,7 +154,7 @@ async fn keep_up(target: Target, mut moved: watch::Receiver<Lsn>, mut altered: m
     loop {
         let outcome = async {
             if client.as_ref().is_none_or(db::Client::is_closed) {
-                client = Some(target.connect().await?.client);
+                client = Some(target.connect_pinned().await?.client);
             }
             let position = *moved.borrow_and_update();
             match &client {

@@ -22,9 +22,9 @@ pub async fn run(rig: &Rig, quick: bool) {
             .await;
             up.stop().await;
             rig.sql("select pg_create_logical_replication_slot('rival', 'pgoutput')").await;
+            rig.sql("truncate busy").await;
             rig.sql(&format!(
-                "truncate busy;
-                 do $$ begin for i in 0 .. {rows} / 100 - 1 loop
+                "do $$ begin for i in 0 .. {rows} / 100 - 1 loop
                      insert into busy select i * 100 + n, n, 'some text of the usual length' from generate_series(1, 100) n;
                      commit;
                  end loop; end $$"
@@ -36,8 +36,8 @@ pub async fn run(rig: &Rig, quick: bool) {
             rival.push(f64::from(rows) / started.elapsed().as_secs_f64());
             rig.sql("select pg_drop_replication_slot('rival')").await;
 
-            let started = Instant::now();
             let up = rig.up().await;
+            let started = Instant::now();
             rig.sql("select event.sync('10 minutes')").await;
             ours.push(f64::from(rows) / started.elapsed().as_secs_f64());
             rig.sql(

@@ -1,5 +1,6 @@
 //! What watching a table costs its writers: pgbench's transactions per second.
 
+use tidewire::db::Target;
 use tokio::process::Command;
 
 use crate::rig::{Rig, line, rounds};
@@ -12,9 +13,6 @@ pub async fn run(rig: &Rig, quick: bool) {
         "create table unwatched (id bigserial primary key, v integer, note text);
          create table watched (like unwatched including all);
          create table triggered (like unwatched including all);
-         insert into unwatched (v, note) select 0, 'x' from generate_series(1, 10000);
-         insert into watched (v, note) select 0, 'x' from generate_series(1, 10000);
-         insert into triggered (v, note) select 0, 'x' from generate_series(1, 10000);
          create function tell() returns trigger language plpgsql as $$
          begin perform pg_notify('rows', row_to_json(new)::text); return new; end $$;
          create trigger tell after insert or update on triggered for each row execute function tell();",
@@ -23,10 +21,13 @@ pub async fn run(rig: &Rig, quick: bool) {
     let up = rig.up().await;
     rig.sql(
         "select event.session_create('bench');
-         select event.subscribe_table(meta.relation_id('public', 'watched'));
-         unlisten *;",
+         select event.subscribe_table(meta.relation_id('public', 'watched'));",
     )
     .await;
+    // both are listened to
+    let target: Target = rig.cluster.url().parse().expect("a URL");
+    let rival = target.connect().await.expect("a connection");
+    rival.client.batch_execute("listen rows").await.expect("listen");
     for (what, script) in [("insert", INSERT), ("update", UPDATE)] {
         for clients in [4, 16] {
             let (mut bare, mut watched, mut triggered) = (Vec::new(), Vec::new(), Vec::new());
@@ -45,6 +46,11 @@ pub async fn run(rig: &Rig, quick: bool) {
 }
 
 async fn pgbench(rig: &Rig, script: &str, table: &str, clients: u32, quick: bool) -> f64 {
+    // each starts from the same table: else dead rows and statistics decide
+    rig.sql(&format!("truncate {table} restart identity")).await;
+    rig.sql(&format!("insert into {table} (v, note) select 0, 'x' from generate_series(1, 10000)")).await;
+    rig.sql(&format!("vacuum analyze {table}")).await;
+    rig.sql("select event.sync('5 minutes')").await;
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, script.replace("TABLE", table)).expect("a script");
     let output = Command::new(rig.binaries.program("pgbench"))

@@ -64,6 +64,8 @@ begin
         select distinct w.relation from event.watched w join pg_class c on c.oid = w.relation and c.relkind = 'p'
         join pg_class l on l.oid in (select event._leaves(w.relation)) and l.relreplident <> 'f'
         where event._tidewire_may_alter(w.relation)
+          -- not of a table that is being put back as it was
+          and (w.explicit or exists (select from event.subscription s where s.relation = w.relation))
     loop
         perform event._note_watch(root, false);
         perform event._publish(root);

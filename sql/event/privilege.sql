@@ -12,7 +12,8 @@ grant execute on function
     event.subscribe_column(uuid, meta.column_id), event.subscribe_column(meta.column_id),
     event.subscribe_row(uuid, meta.row_id), event.subscribe_row(meta.row_id),
     event.subscribe_field(uuid, meta.field_id), event.subscribe_field(meta.field_id),
-    event.unsubscribe(uuid), event.ack(uuid, text), event.sync(interval), event.watch(regclass), event.unwatch(regclass)
+    event.unsubscribe(uuid), event.read(uuid, text, integer), event.ack(uuid, text), event.sync(interval),
+    event.watch(regclass), event.unwatch(regclass)
 to public;
 
 -- What the functions above call with the caller's rights; each checks for itself what it is given.
@@ -23,7 +24,8 @@ grant execute on function
     event._subscribe(uuid, text, oid, smallint, smallint[], text[]),
     event._is_watched(oid), event._is_published(oid), event._tidewire_may_alter(oid), event._caller_may_alter(oid),
     event._watch_as_caller(oid), event._watch_explicitly(oid), event._note_watch(oid, boolean), event._publish(oid),
-    event._may_use(oid, regrole, regrole[])
+    event._may_use(oid, regrole, regrole[]),
+    event._notification(event.journal, text, text[], integer), event._visible_part(text, text[])
 to public;
 
 grant select on event.installation, event.session, event.subscription, event.change to public;

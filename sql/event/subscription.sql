@@ -50,6 +50,7 @@ set intervalstyle = 'postgres'
 set timezone = 'UTC'
 set bytea_output = 'hex'
 set extra_float_digits = 1
+set quote_all_identifiers = off
 as $$ select format('%s', value) $$;
 comment on function event._pinned_text(anyelement) is 'A value''s text as the engine sees it in the WAL''s stream.';
 

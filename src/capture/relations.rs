@@ -7,6 +7,7 @@ use super::Capture;
 use crate::catalog::Relation;
 use crate::db::Client;
 use crate::db::catalog::{Catalog, Names};
+use crate::db::inbox::until_visible;
 use crate::error::Result;
 use crate::pgoutput::RelationBody;
 
@@ -68,6 +69,11 @@ impl Relations {
         self.stale = self.bodies.clone();
     }
 
+    /// Whether there is something in doubt.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        !self.stale.is_empty()
+    }
+
     /// Describes again what is in doubt.
     pub(super) async fn settle(&mut self, client: &Client) -> Result<()> {
         for body in std::mem::take(&mut self.stale).into_values() {
@@ -91,6 +97,11 @@ impl Relations {
 }
 
 impl Capture {
+    /// Waits until the catalog shows what the open transaction did to it: the stream may be ahead of that.
+    pub(super) async fn until_readable(&self) -> Result<()> {
+        until_visible(&self.client, self.begun()?.xid).await
+    }
+
     pub(super) async fn relation(&mut self, body: &RelationBody<'_>) -> Result<()> {
         let control = match (body.schema, body.name) {
             ("event", "subscription") => Some(ControlTable::Subscription),
@@ -102,6 +113,7 @@ impl Capture {
             self.relations.known.insert(body.oid, Known::Control(Control { name, columns }));
             return Ok(());
         }
+        self.until_readable().await?;
         self.relations.catalog.forget();
         let relation = self.relations.catalog.relation(&self.client, body, Names::OfTheChange).await?;
         let _ = self.altered.send(relation.oid);

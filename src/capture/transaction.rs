@@ -112,7 +112,10 @@ impl Capture {
         let message = pgoutput::decode(bytes).map_err(|source| {
             Error::new(ErrorKind::Protocol, "the stream carries what is not pgoutput").source(source)
         })?;
-        self.relations.settle(&self.client).await?;
+        if self.relations.is_in_doubt() {
+            self.until_readable().await?;
+            self.relations.settle(&self.client).await?;
+        }
         match message {
             Message::Relation(body) => return self.relation(&body).await,
             Message::Type(_) => self.relations.forget_types(),
@@ -247,6 +250,7 @@ impl Capture {
                     .iter()
                     .filter(|oid| matches!(self.relations.get(**oid), Some(Known::Table(other)) if other.oid == relation.oid))
                     .count();
+                self.until_readable().await?;
                 if self.relations.leaves(&self.client, relation.oid).await? > emptied as i64 {
                     partition.clone_from(&relation.partition);
                 } else {

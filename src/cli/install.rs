@@ -23,7 +23,7 @@ pub(super) struct Uninstall {
 impl Install {
     pub(super) async fn run(self, file: &File) -> Result<()> {
         let target = config::target(self.database.database_url.as_deref(), file)?;
-        let mut client = target.connect().await?.client;
+        let mut client = target.connect_pinned().await?.client;
         install::install(&mut client).await?;
         let name = install::slot_name(&client).await?;
         // a program that serves the database looks after the slot itself
@@ -42,7 +42,7 @@ impl Install {
 impl Uninstall {
     pub(super) async fn run(self, file: &File) -> Result<()> {
         let target = config::target(self.database.database_url.as_deref(), file)?;
-        let mut client = target.connect().await?.client;
+        let mut client = target.connect_pinned().await?.client;
         if install::uninstall(&mut client).await? {
             println!("removed from {}: schemas event and meta, publication, slot", target.display());
         } else {

@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod install;
+mod line;
 mod tail;
 mod up;
 
@@ -45,7 +46,7 @@ Two minutes to the first event:
   tidewire check --database-url postgresql://me@host/db   what is missing, with the remedy
   tidewire up --database-url postgresql://me@host/db      serve a database
 then in psql:
-  set search_path = event, public;
+  set search_path = public, event;
   select session_create();
   select subscribe_table(meta.relation_id('public','person'));
 

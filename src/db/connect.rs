@@ -117,6 +117,17 @@ impl Target {
         }
     }
 
+    /// [`Target::connect`] for statements of our own. They run with our rights and name what they use without a schema
+    /// where it is PostgreSQL's: no search path of the database's may put something else in its place.
+    ///
+    /// # Errors
+    /// As [`Target::connect`].
+    pub async fn connect_pinned(&self) -> Result<Connection> {
+        let connection = self.connect().await?;
+        connection.client.batch_execute("set search_path = pg_catalog, pg_temp").await.map_err(error)?;
+        Ok(connection)
+    }
+
     /// Connects. With `sslmode=require` the connection is encrypted and the server's certificate verified; otherwise it
     /// is plain.
     ///

@@ -16,7 +16,7 @@ pub const PUBLICATION: &str = "tidewire";
 const OLDEST: i32 = 140_000;
 
 /// In the order in which they need each other.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     include_str!("../../sql/meta/identifier.sql"),
     include_str!("../../sql/meta/json.sql"),
     include_str!("../../sql/event/relation.sql"),
@@ -25,6 +25,7 @@ const FILES: [&str; 10] = [
     include_str!("../../sql/event/watch.sql"),
     include_str!("../../sql/event/subscription.sql"),
     include_str!("../../sql/event/inbox.sql"),
+    include_str!("../../sql/event/read.sql"),
     include_str!("../../sql/event/engine.sql"),
     include_str!("../../sql/event/privilege.sql"),
 ];

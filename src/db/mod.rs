@@ -6,6 +6,7 @@ pub mod cluster;
 mod connect;
 pub mod inbox;
 pub mod install;
+pub mod reader;
 pub mod slot;
 
 pub use connect::{Connection, Target, error};

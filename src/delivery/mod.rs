@@ -1,3 +1,4 @@
 //! How an event reaches a session's owner.
 
+pub mod change;
 pub mod notify;

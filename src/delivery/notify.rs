@@ -109,11 +109,9 @@ fn payload(out: &mut Vec<u8>, entry: &Entry, visible: Option<&[String]>) {
 
 /// Appends an object without the members that may not be seen. What cannot be read is not shown.
 pub fn visible_part(out: &mut Vec<u8>, data: &str, visible: &[String]) {
-    let mut deserializer = serde_json::Deserializer::from_str(data);
-    let members = deserializer.deserialize_map(Members).unwrap_or_default();
     out.push(b'{');
     let mut first = true;
-    for (name, value) in members {
+    for (name, value) in members(data) {
         if visible.contains(&name) {
             if !first {
                 out.push(b',');
@@ -127,7 +125,11 @@ pub fn visible_part(out: &mut Vec<u8>, data: &str, visible: &[String]) {
     out.push(b'}');
 }
 
-/// An object's members in their order, their values as they are written.
+/// An object's members in their order, their values as they are written; none if it is no object.
+pub(crate) fn members(object: &str) -> Vec<(String, &RawValue)> {
+    serde_json::Deserializer::from_str(object).deserialize_map(Members).unwrap_or_default()
+}
+
 struct Members;
 
 impl<'de> Visitor<'de> for Members {

@@ -2,8 +2,10 @@
 
 mod batch;
 mod entry;
+mod reader;
 mod writer;
 
 pub use batch::{Batch, Pointer, Resend, RouteChange};
 pub use entry::{ChangeKind, Entry};
+pub use reader::{Event, Reader};
 pub use writer::{Committed, run, segment};

@@ -6,7 +6,10 @@ use crate::position::Lsn;
 
 /// One message of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "a message is made, used and gone: boxing would allocate for each change")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a message is made, used and gone: boxing would allocate for each change"
+)]
 pub enum Message<'a> {
     /// A transaction starts. Only committed ones are sent.
     Begin(Begin),

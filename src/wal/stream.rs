@@ -13,9 +13,11 @@ use crate::pgoutput::{Begin, Commit};
 use crate::position::Lsn;
 
 /// Session settings of the walsender, so that a value's text is what `to_jsonb` starts from, whatever the server's,
-/// the database's or the role's own settings are.
+/// the database's or the role's own settings are. The last two are for regclass and its sisters: names come with their
+/// schema, so that they mean the same to everybody.
 const SESSION: &str = "-c client_encoding=UTF8 -c datestyle=ISO,MDY -c intervalstyle=postgres -c timezone=UTC \
-                       -c bytea_output=hex -c extra_float_digits=1";
+                       -c bytea_output=hex -c extra_float_digits=1 -c search_path=pg_catalog,pg_temp \
+                       -c quote_all_identifiers=off";
 
 /// Messages read ahead of the engine. A message may be a row of many megabytes, so the number is small; reading ahead
 /// only has to bridge the time that one message takes to be routed.

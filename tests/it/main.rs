@@ -2,5 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod architecture;
 mod cluster;
+mod demo;
+mod forms;
+mod hard_cases;
+mod partitions;
+mod read;
+mod subscriptions;
 mod support;
+mod tail;
+mod values;

@@ -6,24 +6,18 @@
 mod columns;
 mod snapshot;
 
-use std::time::Duration;
-
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
 use self::columns::Columns;
-use self::snapshot::Snapshot;
+pub use self::snapshot::until_visible;
+use self::snapshot::{CURRENT, until_all_visible};
 use super::connect::error;
 use crate::error::Result;
 use crate::inbox::Batch;
 use crate::position::{EventId, Lsn};
 use crate::subscription::{Selector, Subscription};
-
-/// A snapshot is asked for again after this pause, doubled up to the limit: commits become visible within microseconds
-/// unless they wait for a synchronous standby.
-const VISIBLE_FIRST_PAUSE: Duration = Duration::from_micros(200);
-const VISIBLE_LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The prepared statements of one connection.
 pub struct InboxStatements {
@@ -105,7 +99,7 @@ impl InboxStatements {
                                                       updated_at = clock_timestamp()",
             )
             .await?,
-            snapshot: prepare("select pg_current_snapshot()::text").await?,
+            snapshot: prepare(CURRENT).await?,
         })
     }
 
@@ -171,21 +165,7 @@ impl InboxStatements {
             statements.push(run(client, &self.progress, vec![&lsn, &number]));
         }
         try_join_all(statements).await?;
-        self.until_visible(client, &batch.xids).await
-    }
-
-    /// Waits until the transactions can be seen by everybody. The WAL is streamed before a commit becomes visible: with
-    /// synchronous replication, long before.
-    async fn until_visible(&self, client: &Client, xids: &[u32]) -> Result<()> {
-        let mut pause = VISIBLE_FIRST_PAUSE;
-        loop {
-            let row = client.query_one(&self.snapshot, &[]).await.map_err(error)?;
-            if Snapshot::parse(row.get(0))?.shows_all(xids) {
-                return Ok(());
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(VISIBLE_LONGEST_PAUSE);
-        }
+        until_all_visible(client, &self.snapshot, &batch.xids).await
     }
 }
 

@@ -1,16 +1,54 @@
 //! Which transactions can be seen.
 
+use std::time::Duration;
+
+use tokio_postgres::{Client, ToStatement};
+
+use crate::db::error;
 use crate::error::{Error, ErrorKind, Result};
 
+/// The statement that asks for a snapshot.
+pub(super) const CURRENT: &str = "select pg_current_snapshot()::text";
+
+/// A snapshot is asked for again after this pause, doubled up to the limit: commits become visible within microseconds
+/// unless they wait for a synchronous standby.
+const FIRST_PAUSE: Duration = Duration::from_micros(200);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits until a transaction can be seen by everybody. The WAL is streamed before a commit becomes visible: with
+/// synchronous replication, long before.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn until_visible(client: &Client, xid: u32) -> Result<()> {
+    until_all_visible(client, CURRENT, &[xid]).await
+}
+
+/// The same for several, by the prepared [`CURRENT`] or its text.
+pub(super) async fn until_all_visible<T>(client: &Client, current: &T, xids: &[u32]) -> Result<()>
+where
+    T: ToStatement + ?Sized,
+{
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let row = client.query_one(current, &[]).await.map_err(error)?;
+        if Snapshot::parse(row.get(0))?.shows_all(xids) {
+            return Ok(());
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
 /// A `pg_snapshot` (manual, section 9.27.8 "Transaction ID and Snapshot Information Functions").
-pub(super) struct Snapshot {
+struct Snapshot {
     min: u64,
     max: u64,
     running: Vec<u64>,
 }
 
 impl Snapshot {
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    fn parse(text: &str) -> Result<Self> {
         let mut parts = text.splitn(3, ':');
         let mut number = || parts.next().and_then(|part| part.parse().ok());
         match (number(), number()) {
@@ -22,7 +60,7 @@ impl Snapshot {
         }
     }
 
-    pub(super) fn shows_all(&self, xids: &[u32]) -> bool {
+    fn shows_all(&self, xids: &[u32]) -> bool {
         xids.iter().all(|&xid| {
             let xid = self.widen(xid);
             xid < self.min || (xid < self.max && !self.running.contains(&xid))

@@ -7,6 +7,7 @@
 
 mod client;
 mod program;
+mod subscriber;
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,7 +19,8 @@ use nix::fcntl::{Flock, FlockArg};
 use tidewire::db::cluster::{Binaries, Cluster, ClusterOptions, StopMode};
 
 pub use client::Client;
-pub use program::{Tidewire, tidewire};
+pub use program::{Tidewire, command, tidewire};
+pub use subscriber::{Event, SEARCH_PATH, Subscriber, Table, assert_in_order};
 
 /// How long a test waits for what it expects: far more than it takes on a busy machine with two cores.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -14,7 +14,7 @@ use super::PATIENCE;
 use tidewire::db::cluster::BINDIR_VARIABLE;
 
 /// The program without what the environment would set for it, but for where PostgreSQL is.
-fn command(args: &[&str]) -> Command {
+pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidewire"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TIDEWIRE_") && name != BINDIR_VARIABLE {
@@ -91,6 +91,14 @@ impl Tidewire {
         if let Err(reason) = self.stderr.wait_until(|text| text.contains(needle)).await {
             panic!("the log does not hold \"{needle}\": {reason}");
         }
+    }
+
+    /// The first `count` lines on stdout, once there are so many.
+    pub async fn lines(&self, count: usize) -> Vec<String> {
+        if let Err(reason) = self.stdout.wait_until(|text| text.lines().count() >= count).await {
+            panic!("there are not {count} lines on stdout: {reason}");
+        }
+        self.stdout().lines().take(count).map(str::to_owned).collect()
     }
 
     /// What the program has written to stdout so far.

@@ -1,0 +1,142 @@
+//! Our names: free, or ours and as we made them.
+
+use tokio_postgres::Client;
+
+use super::Requirement;
+use crate::db::connect::error;
+use crate::db::installation::{Installed, PUBLICATION, VERSION};
+use crate::error::Result;
+
+/// The schemas, and what it takes to make or to use them.
+pub(super) async fn schemas(client: &Client, installed: &Installed) -> Result<Vec<Requirement>> {
+    Ok(match installed {
+        Installed::Nothing => vec![
+            Requirement::met("the names are free: schemas event and meta, publication tidewire"),
+            may_create(client).await?,
+        ],
+        Installed::Foreign(all) => {
+            let mut found: Vec<_> = all.iter().map(|what| foreign(what)).collect();
+            found.push(may_create(client).await?);
+            found
+        }
+        Installed::Version(VERSION) => vec![owner(client).await?],
+        Installed::Version(other) => vec![Requirement::failed(
+            format!("the installed schemas are of version {other}, and this program's of version {VERSION}"),
+            "tidewire --version  # use the one that installed them, or a newer one",
+        )],
+    })
+}
+
+/// Something of another program's that has a name of ours.
+pub(in crate::db) fn foreign(what: &str) -> Requirement {
+    let (kind, name) = what.split_once(' ').unwrap_or((what, ""));
+    Requirement::failed(
+        format!("{kind} \"{name}\" exists and is not Tidewire's"),
+        format!("alter {what} rename to {name}_other;  -- or give Tidewire a database of its own"),
+    )
+}
+
+async fn may_create(client: &Client) -> Result<Requirement> {
+    let row = client
+        .query_one(
+            "select has_database_privilege(current_database(), 'create'), current_user::text, current_database()::text,
+                    format('grant create on database %I to %I;  -- as the database''s owner or a superuser',
+                           current_database(), current_user)",
+            &[],
+        )
+        .await
+        .map_err(error)?;
+    let (role, database, remedy): (&str, &str, &str) = (row.get(1), row.get(2), row.get(3));
+    Ok(if row.get(0) {
+        Requirement::met(format!("role \"{role}\" may create schemas in database \"{database}\""))
+    } else {
+        Requirement::failed(format!("role \"{role}\" may not create schemas in database \"{database}\""), remedy)
+    })
+}
+
+/// Whether the role has the rights of the one that installed the schemas.
+pub(super) async fn is_ours(client: &Client) -> Result<bool> {
+    let sql = "select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = 'event'";
+    Ok(client.query_opt(sql, &[]).await.map_err(error)?.is_some_and(|row| row.get(0)))
+}
+
+async fn owner(client: &Client) -> Result<Requirement> {
+    let row = client
+        .query_one(
+            "select r.rolname::text, current_user::text, format('grant %I to %I;  -- as an administrator; or connect as %I',
+                                                               r.rolname, current_user, r.rolname)
+             from pg_namespace n join pg_roles r on r.oid = n.nspowner where n.nspname = 'event'",
+            &[],
+        )
+        .await
+        .map_err(error)?;
+    let (owner, role, remedy): (&str, &str, &str) = (row.get(0), row.get(1), row.get(2));
+    Ok(if is_ours(client).await? {
+        Requirement::met(format!("schemas event and meta are installed (version {VERSION}, by role \"{owner}\")"))
+    } else {
+        Requirement::failed(format!("schemas event and meta belong to role \"{owner}\", not to \"{role}\""), remedy)
+    })
+}
+
+/// That the publication neither feeds what we write back to us nor tells us too little.
+pub(in crate::db) async fn publication(client: &Client) -> Result<Requirement> {
+    let row = client
+        .query_one(
+            "select (select string_agg(format('%I.%I', schemaname, tablename), ', ') from pg_publication_tables
+                     where pubname = $1 and schemaname in ('event', 'meta')
+                       and (schemaname, tablename) not in (('event', 'subscription'), ('event', 'session'))),
+                    (select pubinsert and pubupdate and pubdelete and pubtruncate and not pubviaroot and not puballtables
+                     from pg_publication where pubname = $1),
+                    (select string_agg(format('%I.%I', 'event', o.name), ', ')
+                     from (values ('subscription'), ('session')) o (name)
+                     where not exists (select from pg_publication_tables
+                                       where pubname = $1 and schemaname = 'event' and tablename = o.name))",
+            &[&PUBLICATION],
+        )
+        .await
+        .map_err(error)?;
+    let (own, as_made, missing): (Option<&str>, Option<bool>, Option<&str>) = (row.get(0), row.get(1), row.get(2));
+    Ok(match (as_made, own, missing) {
+        (None, ..) => Requirement::failed(
+            format!("publication \"{PUBLICATION}\" is gone"),
+            format!("create publication {PUBLICATION} for table only event.subscription, only event.session;  -- watched tables join it anew"),
+        ),
+        (_, Some(own), _) => Requirement::failed(
+            format!("publication \"{PUBLICATION}\" has Tidewire's own table {own}: each event written would be the next event"),
+            format!("alter publication {PUBLICATION} drop table {own};"),
+        ),
+        (Some(false), ..) => Requirement::failed(
+            format!("publication \"{PUBLICATION}\" was altered: it must publish inserts, updates, deletes and truncates, of single tables, not via the root"),
+            format!("alter publication {PUBLICATION} set (publish = 'insert, update, delete, truncate', publish_via_partition_root = false);"),
+        ),
+        (_, _, Some(missing)) => Requirement::failed(
+            format!("publication \"{PUBLICATION}\" was altered: {missing} is missing"),
+            format!("alter publication {PUBLICATION} add table only {};", missing.replace(", ", ", only ")),
+        ),
+        (Some(true), None, None) => Requirement::met(format!("publication \"{PUBLICATION}\" is as Tidewire made it")),
+    })
+}
+
+/// The event trigger that follows schema changes at once.
+pub(super) async fn event_trigger(client: &Client, installed: &Installed) -> Result<Requirement> {
+    let row = client
+        .query_one(
+            "select (select rolsuper from pg_roles where rolname = current_user),
+                    (select evtenabled in ('O', 'A') from pg_event_trigger where evtname = 'tidewire_ddl')",
+            &[],
+        )
+        .await
+        .map_err(error)?;
+    let (superuser, enabled): (bool, Option<bool>) = (row.get(0), row.get(1));
+    let slower = "dropped tables and new partitions are noticed within seconds, not at once";
+    Ok(match (installed, enabled) {
+        (Installed::Version(_), Some(true)) => Requirement::met("event trigger tidewire_ddl follows schema changes at once"),
+        (Installed::Version(_), Some(false)) => Requirement::warning(format!("event trigger tidewire_ddl is disabled: {slower}"))
+            .remedy("alter event trigger tidewire_ddl enable;  -- as a superuser"),
+        (Installed::Version(_), None) => Requirement::warning(format!("there is no event trigger tidewire_ddl: {slower}")).remedy(
+            "create event trigger tidewire_ddl on ddl_command_end execute function event._on_ddl();  -- as a superuser",
+        ),
+        (_, _) if superuser => Requirement::met("event triggers can be created"),
+        (_, _) => Requirement::warning(format!("only a superuser may create event triggers; without one, {slower}")),
+    })
+}

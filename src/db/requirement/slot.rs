@@ -1,0 +1,88 @@
+//! The slot, and the program that serves it.
+
+use tokio_postgres::Client;
+
+use super::Requirement;
+use crate::db::connect::error;
+use crate::db::installation::Installed;
+use crate::db::slot::{self, LOCK, SlotState};
+use crate::error::Result;
+
+/// The slot: free, or ours and healthy, and how far it is behind. `up` is the command that serves the database.
+pub(super) async fn slot(client: &Client, name: &str, installed: &Installed, up: &str) -> Result<Requirement> {
+    let is_installed = matches!(installed, Installed::Version(_));
+    Ok(match slot::state(client, name).await? {
+        SlotState::Missing if is_installed => {
+            Requirement::warning(format!("replication slot \"{name}\" is missing: it is made anew, and sessions are told of a gap"))
+                .remedy(up)
+        }
+        SlotState::Missing => Requirement::met(format!("the name is free: replication slot {name}")),
+        SlotState::Foreign(detail) => Requirement::failed(
+            format!("replication slot \"{name}\" belongs to another program ({})", detail.trim_end_matches('.')),
+            format!("select pg_drop_replication_slot('{name}');  -- if nothing uses it any more"),
+        ),
+        SlotState::Lost => Requirement::failed(
+            format!("replication slot \"{name}\" was lost: too much WAL was unread; sessions are told of a gap when it is made anew"),
+            up,
+        ),
+        SlotState::Usable => usable(client, name, up).await?,
+    })
+}
+
+async fn usable(client: &Client, name: &str, up: &str) -> Result<Requirement> {
+    let row = client
+        .query_opt(
+            "select coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), 0)::bigint,
+                    coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint,
+                    coalesce(wal_status, ''), safe_wal_size
+             from pg_replication_slots where slot_name = $1",
+            &[&name],
+        )
+        .await
+        .map_err(error)?;
+    let Some(row) = row else { return Ok(Requirement::warning(format!("replication slot \"{name}\" was just dropped"))) };
+    let (behind, kept, status): (i64, i64, &str) = (row.get(0), row.get(1), row.get(2));
+    let finding = format!("replication slot \"{name}\" is {} bytes behind and keeps {} bytes of WAL", behind.max(0), kept.max(0));
+    Ok(match (status, row.get::<_, Option<i64>>(3)) {
+        ("unreserved", _) => Requirement::warning(format!("{finding}, which may be removed at any moment")).remedy(up),
+        ("extended", Some(left)) => Requirement::warning(format!("{finding}; it is lost after {left} bytes more")).remedy(up),
+        _ => Requirement::met(finding),
+    })
+}
+
+/// Whether a program serves the database, by its lock; whether something else holds the lock or the slot.
+pub(super) async fn serving(client: &Client, up: &str) -> Result<Requirement> {
+    let key = LOCK.to_be_bytes();
+    let half = |at: usize| key.iter().skip(at).take(4).fold(0, |whole, byte| (whole << 8) | u32::from(*byte));
+    let row = client
+        .query_one(
+            "select holder.pid, holder.application_name, reader.active_pid
+             from (values (1)) one
+             left join (select l.pid, a.application_name
+                        from pg_locks l left join pg_stat_activity a using (pid)
+                        where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.classid = $1 and l.objid = $2
+                          and l.database = (select oid from pg_database where datname = current_database())
+                        limit 1) holder on true
+             left join (select active_pid from pg_replication_slots s
+                        where s.slot_name = event._slot() and s.active) reader on true",
+            &[&half(0), &half(4)],
+        )
+        .await
+        .map_err(error)?;
+    let (holder, application, reader): (Option<i32>, Option<&str>, Option<i32>) = (row.get(0), row.get(1), row.get(2));
+    Ok(match (holder, application, reader) {
+        (Some(pid), Some(application), _) if !application.is_empty() && application != "tidewire" => Requirement::failed(
+            format!("process {pid} (\"{application}\") holds the lock by which Tidewire knows that it is alone"),
+            format!("select pg_terminate_backend({pid});"),
+        ),
+        (Some(_), _, Some(pid)) => Requirement::met(format!("tidewire is serving this database (walsender {pid})")),
+        (Some(pid), _, None) => {
+            Requirement::warning(format!("tidewire is starting or cannot read its slot (process {pid}); see its log"))
+        }
+        (None, _, Some(pid)) => Requirement::failed(
+            format!("process {pid} reads the replication slot, and is not a tidewire that serves this database"),
+            format!("select pg_terminate_backend({pid});"),
+        ),
+        (None, _, None) => Requirement::warning("no tidewire is serving this database: WAL is kept until one does").remedy(up),
+    })
+}

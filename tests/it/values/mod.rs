@@ -1,0 +1,7 @@
+//! Values in events equal what `to_jsonb` gives: for every type of the server, whatever the database's settings, for
+//! whatever rows one can think of, and for rows named by whatever key. PostgreSQL is the oracle.
+
+mod every_type;
+mod samples;
+mod server_types;
+mod watched_table;
