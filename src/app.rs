@@ -28,15 +28,16 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 /// Serves a database until it is told to stop. `ready` is called each time that events are delivered from then on.
 ///
 /// # Errors
-/// Before it has ever been ready: the first failure, but for another program that serves the database. After that only
-/// what no new attempt can mend; everything else is tried again, with growing pauses.
+/// Before it has ever been ready or stood by: the first failure. After that everything is tried again, with growing
+/// pauses.
 pub async fn serve(target: &Target, stop: CancellationToken, mut ready: impl FnMut()) -> Result<()> {
     let mut was_ready = false;
+    let mut stood_by = false;
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
         let mut is_ready = false;
         let started = Instant::now();
-        let attempt = serve_once(target, &stop, || {
+        let attempt = serve_once(target, &stop, &mut stood_by, || {
             is_ready = true;
             ready();
         });
@@ -48,7 +49,7 @@ pub async fn serve(target: &Target, stop: CancellationToken, mut ready: impl FnM
         }
         // the slot is freed by the server a moment after its last user is gone
         let is_worth_it =
-            was_ready || (failed.kind() == ErrorKind::Connection && failed.message().contains("is active for PID"));
+            was_ready || stood_by || (failed.kind() == ErrorKind::Connection && failed.message().contains("is active for PID"));
         if !is_worth_it {
             return Err(failed);
         }
@@ -62,10 +63,15 @@ pub async fn serve(target: &Target, stop: CancellationToken, mut ready: impl FnM
     Ok(())
 }
 
-async fn serve_once(target: &Target, stop: &CancellationToken, ready: impl FnOnce()) -> Result<()> {
+async fn serve_once(
+    target: &Target,
+    stop: &CancellationToken,
+    stood_by: &mut bool,
+    ready: impl FnOnce(),
+) -> Result<()> {
     let shown = target.display();
     let mut writer = target.connect_pinned().await?.client;
-    if !lock(&writer, stop, &shown).await? {
+    if !lock(&writer, stop, &shown, stood_by).await? {
         return Ok(());
     }
     install::install(&mut writer).await?;
@@ -103,12 +109,13 @@ async fn serve_once(target: &Target, stop: &CancellationToken, ready: impl FnOnc
 }
 
 /// Waits until no other program serves the database; false when told to stop.
-async fn lock(client: &db::Client, stop: &CancellationToken, shown: &str) -> Result<bool> {
+async fn lock(client: &db::Client, stop: &CancellationToken, shown: &str, stood_by: &mut bool) -> Result<bool> {
     let mut said = false;
     while !slot::try_lock(client).await? {
         if !said {
             observe(&Observation::StandingBy { database: shown });
             said = true;
+            *stood_by = true;
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(false),

@@ -9,12 +9,16 @@ begin
     if not exists (select from event.watched) then
         return;
     end if;
-    perform event._end_subscriptions();
-    perform event._identify_leaves();
-    perform pg_logical_emit_message(true, 'tidewire', '{"ddl":true}');
-exception when others then
-    raise warning 'tidewire could not follow this schema change at once: %', sqlerrm
-        using hint = 'The running program looks again within seconds.';
+    -- Twice: in the stream a message has the place of the record behind it, and if that is a row of another
+    -- subtransaction, either may come first. The first of two is ahead of whatever follows the second.
+    perform pg_logical_emit_message(true, 'tidewire', '{"ddl":true}'), pg_logical_emit_message(true, 'tidewire', '{"ddl":true}');
+    begin
+        perform event._end_subscriptions();
+        perform event._identify_leaves();
+    exception when others then
+        raise warning 'tidewire could not follow this schema change at once: %', sqlerrm
+            using hint = 'The running program looks again within seconds.';
+    end;
 end
 $$;
 comment on function event._on_ddl() is 'Ends subscriptions of what was dropped, and gives new partitions of watched tables their replica identity.';

@@ -42,13 +42,16 @@ as $$
 #variable_conflict use_column
 begin
     update event.subscription s set ended = d.reason
-    from (select distinct on (x.owner, s.kind, s.attnum) x.owner, s.kind, s.attnum,
-                 event._unreadable(x.owner, s.kind, s.relation, s.attnum) as reason
+    from (select distinct on (x.owner, s.kind, s.attnum, s.visible) x.owner, s.kind, s.attnum, s.visible,
+                 coalesce(event._unreadable(x.owner, s.kind, s.relation, s.attnum),
+                          case when not event._may_still_see(x.owner, s.relation, s.visible) then 'privilege_revoked' end)
+                     as reason
           from event.subscription s join event.session x on x.id = s.session_id
           where s.relation = _recheck.relation and s.ended is null) d
     join event.session x on x.owner = d.owner
     where s.session_id = x.id and s.relation = _recheck.relation and s.kind = d.kind
-      and s.attnum is not distinct from d.attnum and s.ended is null and d.reason is not null;
+      and s.attnum is not distinct from d.attnum and s.visible is not distinct from d.visible
+      and s.ended is null and d.reason is not null;
 end
 $$;
 comment on function event._recheck(oid) is 'Ends the subscriptions of a table whose session''s owner may no longer see what they tell.';
@@ -96,10 +99,12 @@ begin
     end loop;
     delete from event.watched w where not exists (select from pg_class c where c.oid = w.relation)
                                   and not exists (select from event.subscription s where s.relation = w.relation);
-    -- Created within the last seconds: its connection may not have taken the lock yet.
+    -- Created within the last seconds: its connection may not have taken the lock yet. Whose owner was dropped: nobody
+    -- is there any more by whose privileges it could be told anything.
     for abandoned in
         select s.id from event.session s
-        where s.pinned and s.created_at < clock_timestamp() - interval '10 seconds'
+        where not exists (select from pg_roles r where r.oid = s.owner)
+           or s.pinned and s.created_at < clock_timestamp() - interval '10 seconds'
           and not exists (select from pg_locks l where l.locktype = 'advisory' and l.objsubid = 2
                           and l.database = (select oid from pg_database where datname = current_database())
                           and l.classid = x'74696465'::int::oid and l.objid = hashtext(s.id::text)::bigint::bit(32)::bigint::oid)

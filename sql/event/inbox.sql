@@ -81,14 +81,34 @@ end
 $$;
 comment on function event._drop_partitions(bigint) is 'Drops the journal''s partitions before the given one that no inbox needs; returns how many.';
 
+-- Takes the text apart without reading what its strings say: json_each refuses some that a column of type json takes
+-- (\u0000, half a surrogate pair, a character that the database's encoding lacks), and an inbox has to be readable. There
+-- is no white space between the tokens; those at depth 1 are names, colons, commas and flat values.
 create function event._visible_part(data text, visible text[]) returns text
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when visible is null then data
-           else '{' || coalesce((select string_agg(to_json(e.key)::text || ':' || e.value::text, ',' order by i)
-                                 from json_each(data::json) with ordinality as e(key, value, i)
-                                 where e.key = any (visible)), '') || '}' end
+begin
+    if visible is null then
+        return data;
+    end if;
+    return (
+        select '{' || coalesce(string_agg(m.member, ',' order by m.number) filter (
+                   where m.name in (select to_json(v)::text from unnest(visible) as u(v))), '') || '}'
+        from (
+            select c.number, string_agg(c.token, '' order by c.at) as member, (array_agg(c.token order by c.at))[1] as name
+            from (
+                select d.token, d.at, d.depth,
+                       count(*) filter (where d.depth = 1 and d.token = ',') over (order by d.at) as number
+                from (
+                    select r.tokens[1] as token, r.at,
+                           sum(case when r.tokens[1] in ('{', '[') then 1 when r.tokens[1] in ('}', ']') then -1 else 0 end)
+                               over (order by r.at) as depth
+                    from regexp_matches(data, '"(?:[^"\\]|\\.)*"|[][{}:,]|[^][{}:,"]+', 'g')
+                         with ordinality as r(tokens, at)) d) c
+            where c.at > 1 and c.depth > 0 and not (c.depth = 1 and c.token = ',')
+            group by c.number) m);
+end
 $$;
 comment on function event._visible_part(text, text[]) is 'A row''s JSON without the columns that may not be seen.';
 
@@ -124,11 +144,12 @@ begin
                                     then ', "payload" : ' || event._visible_part((j).old, visible) else '' end
         end;
     whole := head || ', "row_id" : ' || row_id || payload || tail;
-    if octet_length(whole) <= max_bytes is not false then
+    -- The engine counts in UTF-8, whatever the database's encoding is.
+    if max_bytes is null or octet_length(convert_to(whole, 'UTF8')) <= max_bytes then
         return whole;
     end if;
     whole := head || ', "row_id" : ' || row_id || ', "truncated" : true' || tail;
-    if octet_length(whole) > max_bytes then
+    if octet_length(convert_to(whole, 'UTF8')) > max_bytes then
         whole := head || ', "row_id" : null, "truncated" : true' || tail;
     end if;
     return whole;

@@ -36,6 +36,18 @@ set search_path = pg_catalog, pg_temp
 as $$ select slot from event.installation $$;
 comment on function event._slot() is 'The name of Tidewire''s replication slot in this database.';
 
+create function event._is_caught_up() returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(bool_and(lower(a.wait_event) = 'walsenderwaitforwal' and r.sent_lsn = s.confirmed_flush_lsn), false)
+    from pg_replication_slots s
+    join pg_stat_activity a on a.pid = s.active_pid
+    join pg_stat_replication r on r.pid = s.active_pid
+    where s.slot_name = event._slot()
+$$;
+comment on function event._is_caught_up() is 'Whether the walsender has sent all that it can and all of that has been delivered.';
+
 -- Without the caller's own connection string it cannot know whether tidewire runs elsewhere, so it says what it sees.
 create function event.sync(timeout interval default '30 seconds') returns void
 language plpgsql volatile
@@ -46,9 +58,13 @@ declare
     block_size constant numeric := current_setting('wal_block_size')::numeric;
     target pg_lsn := pg_current_wal_insert_lsn();
     into_block numeric := mod(target - '0/0'::pg_lsn, block_size);
+    -- An asynchronous commit is flushed within three times wal_writer_delay (manual, section 30.4). What is not flushed by
+    -- then is no commit, and may not be flushed for long.
+    flushed_by constant timestamptz := clock_timestamp() + 3 * current_setting('wal_writer_delay')::interval;
     give_up constant timestamptz := clock_timestamp() + timeout;
     confirmed pg_lsn;
     is_active boolean;
+    waits_since timestamptz;
 begin
     -- Behind a page header nothing has been written yet: the position that will be streamed is the one before the
     -- header (24 bytes, 40 at the start of a segment).
@@ -60,6 +76,14 @@ begin
         from pg_replication_slots s where s.slot_name = slot;
         if confirmed >= target then
             return;
+        end if;
+        if clock_timestamp() > flushed_by then
+            target := least(target, pg_current_wal_flush_lsn());
+            -- What is flushed may end within a record, which then belongs to no commit either, and is not streamed.
+            waits_since := case when event._is_caught_up() then coalesce(waits_since, clock_timestamp()) end;
+            if clock_timestamp() > waits_since + interval '100 milliseconds' then
+                return;
+            end if;
         end if;
         if clock_timestamp() > give_up then
             raise exception 'not everything committed so far was delivered within %', timeout

@@ -18,12 +18,13 @@ to public;
 
 -- What the functions above call with the caller's rights; each checks for itself what it is given.
 grant execute on function
-    event._caller(), event._slot(), event._publication(), event._relation(meta.relation_id), event._attnum(oid, text),
+    event._caller(), event._slot(), event._is_caught_up(), event._publication(), event._relation(meta.relation_id), event._attnum(oid, text),
     event._key_attnums(oid), event._key_names(meta.row_id), event._key_text(oid, text[], text[]), event._pinned_text(anyelement),
-    event._leaves(oid), event._check_watchable(oid), event._narrow_publications(oid),
+    event._partition_tree(oid), event._leaves(oid), event._check_watchable(oid), event._narrow_publications(oid),
     event._subscribe(uuid, text, oid, smallint, smallint[], text[]),
     event._is_watched(oid), event._is_published(oid), event._tidewire_may_alter(oid), event._caller_may_alter(oid),
-    event._watch_as_caller(oid), event._watch_explicitly(oid), event._note_watch(oid, boolean), event._publish(oid),
+    event._watch_as_caller(oid), event._watch_explicitly(oid), event._note_own_watch(oid, boolean), event._unwatch(oid),
+    event._publish(oid),
     event._may_use(oid, regrole, regrole[]),
     event._notification(event.journal, text, text[], integer), event._visible_part(text, text[])
 to public;

@@ -31,9 +31,8 @@ set search_path = pg_catalog, pg_temp
 as $$ select array_agg(u.name order by i) from unnest((row_id).pk_column_ids) with ordinality as u(relation_id, name, i) $$;
 comment on function event._key_names(meta.row_id) is 'The names of the key columns of a row''s identifier.';
 
--- The tables whose identity matters: the leaves of a partitioned table, or the table itself. Read from pg_inherits:
--- pg_partition_tree takes locks, and would wait for somebody's open ALTER TABLE.
-create function event._leaves(relation oid) returns setof oid
+-- Read from pg_inherits: pg_partition_tree takes locks, and would wait for somebody's open ALTER TABLE.
+create function event._partition_tree(relation oid) returns setof oid
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -44,8 +43,15 @@ as $$
         join pg_inherits h on h.inhparent = t.oid join pg_class c on c.oid = h.inhrelid
         where t.relkind = 'p'
     )
-    select t.oid from tree t where t.relkind = 'r'
+    select t.oid from tree t
 $$;
+comment on function event._partition_tree(oid) is 'The relation and, of a partitioned table, all partitions beneath it.';
+
+-- The tables whose identity matters: the leaves of a partitioned table, or the table itself.
+create function event._leaves(relation oid) returns setof oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select c.oid from event._partition_tree(relation) f join pg_class c on c.oid = f where c.relkind = 'r' $$;
 comment on function event._leaves(oid) is 'The tables that hold the relation''s rows.';
 
 create function event._check_watchable(relation oid) returns void
@@ -90,6 +96,15 @@ begin
         advice := format('Subscribe to %s.', pg_partition_root(relation::regclass));
     end if;
     if reason is null then
+        select format('changes of its partition %s are not in the WAL', c.oid::regclass) into reason
+        from event._partition_tree(relation) f join pg_class c on c.oid = f
+        where c.relkind = 'f' or c.relpersistence <> 'p'
+        order by c.oid limit 1;
+        if reason is not null then
+            advice := 'All partitions must be ordinary, logged tables.';
+        end if;
+    end if;
+    if reason is null then
         select string_agg(quote_ident(l.name), ', ') into breaks
         from event._narrow_publications(relation) l;
         if breaks is not null then
@@ -128,7 +143,7 @@ begin
     end if;
     return query execute
         'select p.pubname from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
-         where (r.prrelid = $1 or r.prrelid in (select event._leaves($1)))
+         where r.prrelid in (select event._partition_tree($1))
            and (r.prattrs is not null
                 or r.prqual is not null and p.pubname = (select i.publication from event.installation i))'
         using relation;
@@ -148,13 +163,24 @@ as $$
 $$;
 comment on function event._visible(regrole, oid) is 'The columns of the relation that the role may SELECT; NULL: all, also later ones.';
 
+create function event._may_still_see(reader regrole, relation oid, visible smallint[]) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select has_table_privilege(reader, relation, 'select')
+           or visible is not null and not exists (
+               select from pg_attribute a where a.attrelid = relation and a.attnum = any (visible) and not a.attisdropped
+               and not has_column_privilege(reader, relation, a.attnum, 'select'))
+$$;
+comment on function event._may_still_see(regrole, oid, smallint[]) is 'Whether the role may SELECT the columns that a subscription was made for.';
+
 create function event._row_security_applies(reader regrole, relation oid) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select c.relrowsecurity and not r.rolsuper and not r.rolbypassrls
+    select c.relrowsecurity and r.rolsuper is not true and r.rolbypassrls is not true
            and (c.relforcerowsecurity or not pg_has_role(reader, c.relowner, 'usage'))
-    from pg_class c, pg_roles r where c.oid = relation and r.oid = reader
+    from pg_class c left join pg_roles r on r.oid = reader where c.oid = relation
 $$;
 comment on function event._row_security_applies(regrole, oid) is 'Whether row-level security hides rows of the relation from the role.';
 
@@ -164,12 +190,18 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     reason constant text := event._unreadable(reader, kind, relation, attnum);
+    schema constant regnamespace := (select c.relnamespace from pg_class c where c.oid = relation);
 begin
     if reason = 'row_security' then
         raise exception 'row-level security of "%" applies to role "%"', relation::regclass, reader
             using errcode = 'feature_not_supported',
                   detail = 'Which rows the role may see cannot be decided yet, so nothing is sent.',
                   hint = 'Use a session whose owner owns the table or has BYPASSRLS.';
+    elsif reason is not null and not has_schema_privilege(reader, schema, 'usage') then
+        raise exception 'permission denied for schema "%"', schema
+            using errcode = 'insufficient_privilege',
+                  detail = format('Role "%s" needs USAGE on the schema of what it subscribes to.', reader),
+                  hint = format('grant usage on schema %s to %s;', schema, reader);
     elsif reason is not null then
         raise exception 'permission denied for table "%"', relation::regclass
             using errcode = 'insufficient_privilege',
@@ -191,7 +223,7 @@ as $$
         when kind in ('table', 'row') and exists (
             select from pg_attribute a where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
             and not has_column_privilege(reader, relation, a.attnum, 'select')) then 'privilege_revoked'
-        when not coalesce(has_column_privilege(reader, relation, attnum, 'select'), true) then 'privilege_revoked'
+        when attnum is not null and has_column_privilege(reader, relation, attnum, 'select') is not true then 'privilege_revoked'
         when exists (select from unnest(event._key_attnums(relation)) as u(k)
                      where not has_column_privilege(reader, relation, k, 'select')) then 'privilege_revoked'
         end

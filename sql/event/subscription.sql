@@ -24,7 +24,7 @@ comment on table event.subscription is
 comment on column event.subscription.relation is 'The table''s oid (the root''s, of a partitioned one): a subscription follows its table through renames. Read it as relation::regclass.';
 comment on column event.subscription.attnum is 'The column, of a column or field subscription.';
 comment on column event.subscription.key_attnums is 'The primary key''s columns when a row or field was subscribed to.';
-comment on column event.subscription.key is 'The key''s values in PostgreSQL''s text form, in the key''s order.';
+comment on column event.subscription.key is 'The key''s values in PostgreSQL''s text form (numbers without zeros at the end), in the key''s order.';
 comment on column event.subscription.visible is 'The columns that the session''s owner may see; NULL: all.';
 comment on column event.subscription.durable is 'As the session''s.';
 comment on column event.subscription.ended is 'Why the subscription ended; the row goes once the session has been told.';
@@ -66,6 +66,8 @@ declare
     key_attnum smallint;
     at integer;
     type_name text;
+    category "char";
+    base_type regtype;
     value text;
 begin
     if key_attnums is null then
@@ -86,10 +88,25 @@ begin
         if given[at] is null then
             raise exception 'a key value is never null (column "%")', columns[at] using errcode = 'null_value_not_allowed';
         end if;
-        select format_type(a.atttypid, a.atttypmod) into type_name
-        from pg_attribute a where a.attrelid = relation and a.attnum = key_attnum;
+        with recursive base (oid) as (
+            select a.atttypid from pg_attribute a where a.attrelid = relation and a.attnum = key_attnum
+            union all
+            select t.typbasetype from base b join pg_type t on t.oid = b.oid and t.typtype = 'd'
+        )
+        select format_type(a.atttypid, a.atttypmod), t.typcategory,
+               (select b.oid from base b join pg_type t on t.oid = b.oid and t.typtype <> 'd')
+        into type_name, category, base_type
+        from pg_attribute a join pg_type t on t.oid = a.atttypid
+        where a.attrelid = relation and a.attnum = key_attnum;
         begin
-            execute format('select event._pinned_text(%L::%s)', given[at], type_name) into value;
+            -- A cast would cut a text that is too long for the column, and name another row.
+            execute format(case when category in ('S', 'V', 'A', 'C')
+                                then 'select event._pinned_text(v) from jsonb_to_record(jsonb_build_object(''v'', %L::text)) as r(v %s)'
+                                else 'select event._pinned_text(%L::%s)' end, given[at], type_name) into value;
+            -- Of numbers that are equal the engine knows one spelling (src/subscription/key.rs).
+            value := case when base_type = 'numeric'::regtype then trim_scale(value::numeric)::text
+                          when base_type in ('float4'::regtype, 'float8'::regtype) and value = '-0' then '0'
+                          else value end;
         exception when data_exception or check_violation then
             raise exception '"%" is no value of key column "%"', left(given[at], 200), columns[at]
                 using errcode = 'invalid_parameter_value', detail = sqlerrm,
@@ -136,6 +153,10 @@ declare
     subscription uuid;
 begin
     perform event._check_watchable(relation);
+    if attnum is not null and not exists (select from pg_attribute a where a.attrelid = relation and a.attnum = _subscribe.attnum
+                                          and a.attnum > 0 and not a.attisdropped) then
+        raise exception 'column % of relation "%" does not exist', attnum, relation::regclass using errcode = 'undefined_column';
+    end if;
     if kind in ('row', 'field') and (key_attnums is distinct from event._key_attnums(relation)
                                      or cardinality(key) is distinct from cardinality(key_attnums)) then
         raise exception 'the key is not that of "%"', relation::regclass using errcode = 'invalid_parameter_value';

@@ -58,15 +58,11 @@ as $$ select pg_has_role(current_user, c.relowner, 'usage') from pg_class c wher
 comment on function event._tidewire_may_alter(oid) is 'Whether Tidewire''s own role owns the relation, by membership or as a superuser.';
 
 create function event._note_watch(relation oid, explicit boolean) returns void
-language plpgsql volatile security definer
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    if not pg_has_role(event._caller(), (select c.relowner from pg_class c where c.oid = _note_watch.relation), 'usage')
-       and not event._tidewire_may_alter(_note_watch.relation) then
-        raise exception 'must be owner of table "%"', _note_watch.relation::regclass using errcode = 'insufficient_privilege';
-    end if;
     insert into event.watched as w (relation, explicit, key_columns, key_attnums, dropped)
     values (_note_watch.relation, _note_watch.explicit, event._key_column_names(_note_watch.relation),
             event._key_attnums(_note_watch.relation),
@@ -82,6 +78,30 @@ begin
 end
 $$;
 comment on function event._note_watch(oid, boolean) is 'Remembers a table''s replica identity before it is changed.';
+
+create function event._check_owner(relation oid) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if pg_has_role(event._caller(), (select c.relowner from pg_class c where c.oid = relation), 'usage') is not true then
+        raise exception 'must be owner of table "%"', relation::regclass using errcode = 'insufficient_privilege';
+    end if;
+end
+$$;
+comment on function event._check_owner(oid) is 'An error unless the caller owns the table.';
+
+create function event._note_own_watch(relation oid, explicit boolean) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform event._check_watchable(relation);
+    perform event._check_owner(relation);
+    perform event._note_watch(relation, explicit);
+end
+$$;
+comment on function event._note_own_watch(oid, boolean) is 'event._note_watch for a table''s owner, who then sets the replica identity with rights of its own.';
 
 -- The short lock_timeout: while an ALTER waits for its lock, every writer of the table queues up behind it.
 create function event._publish(relation oid) returns void
@@ -129,7 +149,7 @@ begin
         raise exception 'must be owner of table "%"', relation::regclass
             using errcode = 'insufficient_privilege',
                   detail = 'Watching a table adds it to a publication and changes its replica identity, which only its owner may do.',
-                  hint = format('Ask the owner to run once: select event.watch(%L);', relation::regclass);
+                  hint = format('Ask its owner or a superuser to run once: select event.watch(%L);', relation::regclass);
     end if;
     perform event._note_watch(relation, false);
     perform event._publish(relation);
@@ -143,9 +163,8 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not pg_has_role(event._caller(), (select c.relowner from pg_class c where c.oid = relation), 'usage') then
-        raise exception 'must be owner of table "%"', relation::regclass using errcode = 'insufficient_privilege';
-    end if;
+    perform event._check_watchable(relation);
+    perform event._check_owner(relation);
     perform event._note_watch(relation, true);
     perform event._publish(relation);
 end
@@ -169,7 +188,7 @@ as $$
 begin
     perform event._check_watchable(relation);
     if not event._is_watched(relation) and not event._tidewire_may_alter(relation) and event._caller_may_alter(relation) then
-        perform event._note_watch(relation, false);
+        perform event._note_own_watch(relation, false);
         perform event._publish(relation);
     end if;
 end
@@ -197,24 +216,37 @@ begin
                                 (select c.relowner::regrole from pg_class c where c.oid = relation),
                                 (select p.pubowner::regrole from pg_publication p where p.pubname = event._publication()));
     end if;
-    perform event._note_watch(relation, true);
+    perform event._note_own_watch(relation, true);
     perform event._publish(relation);
 end
 $$;
 comment on function event.watch(regclass) is
     'Run once by a table''s owner: lets others subscribe to the table (each needs SELECT), without a lock at that moment. Stays until event.unwatch.';
 
-create function event.unwatch(relation regclass) returns void
+create function event._unwatch(relation oid) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
 begin
-    if not pg_has_role(event._caller(), (select c.relowner from pg_class c where c.oid = unwatch.relation), 'usage') then
-        raise exception 'must be owner of table "%"', unwatch.relation using errcode = 'insufficient_privilege';
+    perform event._check_owner(relation);
+    update event.watched w set explicit = false where w.relation = _unwatch.relation;
+    perform event._release(relation);
+end
+$$;
+comment on function event._unwatch(oid) is 'event.unwatch with the rights of Tidewire''s own role, for the table''s owner.';
+
+create function event.unwatch(relation regclass) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if relation is null then
+        raise exception 'relation must not be null' using errcode = 'null_value_not_allowed';
     end if;
-    update event.watched set explicit = false where relation = unwatch.relation;
-    perform event._release(unwatch.relation);
+    perform event._unwatch(relation);
+    if event._caller_may_alter(relation) and not event._tidewire_may_alter(relation) then
+        perform event._release(relation);
+    end if;
 end
 $$;
 comment on function event.unwatch(regclass) is 'Takes back event.watch. The table stays watched until its last subscription ends.';

@@ -35,9 +35,9 @@ pub(super) enum ControlTable {
 pub(super) struct Relations {
     known: HashMap<u32, Known, rustc_hash::FxBuildHasher>,
     catalog: Catalog,
-    /// Names in the catalog may have changed: descriptions are made again when next needed.
-    stale: HashMap<u32, Body>,
-    bodies: HashMap<u32, Body>,
+    /// How often the schema was said to have changed.
+    schema_changes: u64,
+    bodies: HashMap<u32, Body, rustc_hash::FxBuildHasher>,
 }
 
 /// A description as the stream gave it, kept for when the catalog has to be asked again.
@@ -48,6 +48,8 @@ struct Body {
     name: String,
     identity: u8,
     columns: Vec<(String, u32)>,
+    /// [`Relations::schema_changes`] when the relation was described.
+    described_at: u64,
 }
 
 impl Relations {
@@ -63,35 +65,31 @@ impl Relations {
         self.catalog.leaves(client, root).await
     }
 
-    /// Something in the schema changed that the stream may not tell, such as the name of a partition's root.
+    /// Something in the schema changed that the stream may not tell, such as the name of a partition's root:
+    /// descriptions are made again when next needed.
     pub(super) fn doubt(&mut self) {
         self.catalog.forget();
-        self.stale = self.bodies.clone();
+        self.schema_changes += 1;
     }
 
-    /// Whether there is something in doubt.
-    pub(super) fn is_in_doubt(&self) -> bool {
-        !self.stale.is_empty()
+    /// Whether the relation was described before the schema changed.
+    fn is_in_doubt(&self, oid: u32) -> bool {
+        self.bodies.get(&oid).is_some_and(|body| body.described_at < self.schema_changes)
     }
 
     /// Describes again what is in doubt.
-    pub(super) async fn settle(&mut self, client: &Client) -> Result<()> {
-        for body in std::mem::take(&mut self.stale).into_values() {
-            let columns = body
-                .columns
-                .iter()
-                .map(|(name, type_oid)| crate::pgoutput::RelationColumn { name, type_oid: *type_oid })
-                .collect();
-            let borrowed = RelationBody {
-                oid: body.oid,
-                schema: &body.schema,
-                name: &body.name,
-                identity: body.identity,
-                columns,
-            };
-            let relation = self.catalog.relation(client, &borrowed, Names::OfNow).await?;
-            self.known.insert(body.oid, Known::Table(Arc::new(relation)));
-        }
+    async fn settle(&mut self, client: &Client, oid: u32) -> Result<()> {
+        let Some(body) = self.bodies.get_mut(&oid) else { return Ok(()) };
+        body.described_at = self.schema_changes;
+        let columns = body
+            .columns
+            .iter()
+            .map(|(name, type_oid)| crate::pgoutput::RelationColumn { name, type_oid: *type_oid })
+            .collect();
+        let borrowed =
+            RelationBody { oid: body.oid, schema: &body.schema, name: &body.name, identity: body.identity, columns };
+        let relation = self.catalog.relation(client, &borrowed, Names::OfNow).await?;
+        self.known.insert(oid, Known::Table(Arc::new(relation)));
         Ok(())
     }
 }
@@ -102,6 +100,18 @@ impl Capture {
         until_visible(&self.client, self.begun()?.xid).await
     }
 
+    /// Sees to it that the relations of a change are described as they are now.
+    pub(super) async fn settle(&mut self, oids: &[u32]) -> Result<()> {
+        for &oid in oids {
+            if self.relations.is_in_doubt(oid) {
+                self.until_readable().await?;
+                self.relations.settle(&self.client, oid).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The stream describes a relation.
     pub(super) async fn relation(&mut self, body: &RelationBody<'_>) -> Result<()> {
         let control = match (body.schema, body.name) {
             ("event", "subscription") => Some(ControlTable::Subscription),
@@ -117,7 +127,6 @@ impl Capture {
         self.relations.catalog.forget();
         let relation = self.relations.catalog.relation(&self.client, body, Names::OfTheChange).await?;
         let _ = self.altered.send(relation.oid);
-        self.relations.stale.remove(&body.oid);
         self.relations.bodies.insert(
             body.oid,
             Body {
@@ -126,6 +135,7 @@ impl Capture {
                 name: body.name.to_owned(),
                 identity: body.identity,
                 columns: body.columns.iter().map(|column| (column.name.to_owned(), column.type_oid)).collect(),
+                described_at: self.relations.schema_changes,
             },
         );
         self.relations.known.insert(body.oid, Known::Table(Arc::new(relation)));

@@ -11,9 +11,10 @@ use crate::delivery::notify;
 use crate::diff::{self, Change, RowImage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{ChangeKind, Entry, Pointer};
+use crate::json::Shape;
 use crate::pgoutput::{self, Begin, Commit, Datum, Message};
 use crate::position::EventId;
-use crate::subscription::{Kind, Recipients};
+use crate::subscription::{Kind, Recipients, number_key};
 
 use super::relations::Known;
 
@@ -112,10 +113,7 @@ impl Capture {
         let message = pgoutput::decode(bytes).map_err(|source| {
             Error::new(ErrorKind::Protocol, "the stream carries what is not pgoutput").source(source)
         })?;
-        if self.relations.is_in_doubt() {
-            self.until_readable().await?;
-            self.relations.settle(&self.client).await?;
-        }
+        self.settle(message.relations()).await?;
         match message {
             Message::Relation(body) => return self.relation(&body).await,
             Message::Type(_) => self.relations.forget_types(),
@@ -188,11 +186,11 @@ impl Capture {
             Change::RowDelete { row, replaced_by } => {
                 let changed = replaced_by.map(|new| move |attnum| differs(row, new, attnum));
                 let changed = changed.as_ref().map(|changed| changed as &dyn Fn(i16) -> bool);
-                self.index.on_delete(oid, key_of(relation, row).iter().copied(), changed)
+                self.index.on_delete(oid, sought_key(relation, row).iter().copied(), changed)
             }
             Change::FieldUpdate { row, column, .. } => {
                 let attnum = relation.columns.get(*column).map_or(0, |column| column.attnum);
-                self.index.on_update(oid, key_of(relation, row).iter().copied(), attnum)
+                self.index.on_update(oid, sought_key(relation, row).iter().copied(), attnum)
             }
         }
     }
@@ -285,6 +283,17 @@ pub(super) fn key_of<'a>(relation: &Relation, row: &RowImage<'a>) -> SmallVec<[&
             _ => b"".as_slice(),
         })
         .collect()
+}
+
+/// The key's values as subscriptions have them.
+fn sought_key<'a>(relation: &Relation, row: &RowImage<'a>) -> SmallVec<[&'a [u8]; 4]> {
+    let mut values = key_of(relation, row);
+    for (value, &at) in values.iter_mut().zip(&relation.key) {
+        if relation.columns.get(at).is_some_and(|column| *column.shape == Shape::Number) {
+            *value = number_key(value);
+        }
+    }
+    values
 }
 
 fn visible_names(entry: &Entry, numbers: &[i16]) -> Vec<String> {

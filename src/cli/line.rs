@@ -73,7 +73,7 @@ fn name(text: &str) -> String {
 }
 
 /// Nothing in the data may command the terminal: JSON leaves some control characters as they are, and names may have any.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     if !text.contains(char::is_control) {
         return text.to_owned();
     }

@@ -79,7 +79,8 @@ impl Target {
         self.config.get_ports().first().copied().unwrap_or(5432)
     }
 
-    fn user(&self) -> &str {
+    /// The role's name.
+    pub fn user(&self) -> &str {
         self.config.get_user().unwrap_or("postgres")
     }
 
@@ -177,6 +178,11 @@ pub fn error(source: tokio_postgres::Error) -> Error {
         let mut text = source.to_string();
         if let Some(cause) = std::error::Error::source(&source) {
             text = format!("{text}: {cause}");
+        }
+        if text.ends_with("password missing") {
+            return Error::new(ErrorKind::Authentication, "the server asks for a password, and none was given")
+                .hint("Put it into PGPASSWORD, or into the URL.")
+                .source(source);
         }
         return Error::new(ErrorKind::Connection, text).source(source);
     };

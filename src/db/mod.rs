@@ -6,7 +6,9 @@ pub mod cluster;
 mod connect;
 pub mod inbox;
 pub mod install;
+mod installation;
 pub mod reader;
+pub mod requirement;
 pub mod slot;
 
 pub use connect::{Connection, Target, error};

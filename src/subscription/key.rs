@@ -14,9 +14,40 @@ pub fn encode_key<'a>(out: &mut Vec<u8>, mut values: impl ExactSizeIterator<Item
     }
 }
 
+/// The one spelling of a number under which its row is looked for: to a primary key 1.0 and 1.00 are the same numeric, and
+/// 0 and -0 the same float. `event._key_text` brings subscriptions to it.
+pub fn number_key(text: &[u8]) -> &[u8] {
+    let is_plain = text.contains(&b'.') && !text.contains(&b'e');
+    let zeros = text.iter().rev().take_while(|byte| is_plain && **byte == b'0').count();
+    let text = text.get(..text.len() - zeros).unwrap_or(text);
+    match text.strip_suffix(b".").unwrap_or(text) {
+        b"-0" => b"0",
+        text => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_numbers_have_one_key() {
+        for (text, key) in [
+            ("1.00", "1"),
+            ("-1.50", "-1.5"),
+            ("100", "100"),
+            ("0.00", "0"),
+            ("-0", "0"),
+            ("0.10", "0.1"),
+            ("1e+20", "1e+20"),
+            ("1.5e+20", "1.5e+20"),
+            ("NaN", "NaN"),
+            ("-Infinity", "-Infinity"),
+            ("", ""),
+        ] {
+            assert_eq!(number_key(text.as_bytes()), key.as_bytes());
+        }
+    }
 
     #[test]
     fn keys_of_several_values_are_told_apart() {

@@ -8,5 +8,5 @@ mod key;
 mod selector;
 
 pub use index::{Index, Recipient, Recipients};
-pub use key::encode_key;
+pub use key::{encode_key, number_key};
 pub use selector::{Kind, Selector, Subscription};

@@ -171,6 +171,7 @@ async fn the_demo_leaves_nothing_when_it_is_stopped_at_its_work() {
     };
     let output = Demo::new().interrupt(Signal::SIGTERM, slot_is_there).await;
     assert!(output.status.success(), "{:?} {}", output.status, text(&output.stderr));
+    assert_eq!(text(&output.stderr).lines().count(), 1, "{}", text(&output.stderr));
 }
 
 #[tokio::test]

@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod architecture;
+mod check;
 mod cluster;
 mod demo;
 mod forms;
 mod hard_cases;
 mod partitions;
+mod refusals;
 mod read;
+mod schema_changes;
+mod sessions;
 mod subscriptions;
 mod support;
 mod tail;

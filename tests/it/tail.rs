@@ -3,7 +3,10 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Map, Value};
+use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
 use crate::support::{Client, Database, PATIENCE, SEARCH_PATH, Tidewire, command, tidewire};
@@ -349,14 +352,15 @@ async fn tail_ends_quietly_when_nobody_reads_it() {
 async fn tail_ends_when_it_is_asked_to_though_its_reader_sleeps() {
     let stage = Stage::set().await;
     let mut program = command(&["tail", "person", "--database-url", &stage.database.url()]);
-    let child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     stage.until("select count(*) from event.subscription", "1").await;
-    // more than a pipe holds
+    // more than a pipe holds: it is being written and cannot end
     stage.client.sql("update person set name = repeat('x', 1000000) where id = 1").await;
-    stage.client.sql("select event.sync()").await;
+    let mut first = [0];
+    let mut stdout = child.stdout.take().unwrap();
+    timeout(PATIENCE, stdout.read_exact(&mut first)).await.expect("nothing is printed").unwrap();
     let pid = i32::try_from(child.id().unwrap()).unwrap();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
-    let mut child = child;
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
     let status = timeout(PATIENCE, child.wait()).await.expect("tail waits for its reader").unwrap();
     assert!(status.success());
     assert_eq!(stage.sessions().await, "0");
@@ -380,7 +384,7 @@ async fn tail_waits_for_a_program_that_serves() {
 async fn a_lost_connection_is_an_error() {
     let stage = Stage::set().await;
     let mut tail = stage.tail(&["person"]).await;
-    let backend = "select pg_terminate_backend(pid) from pg_stat_activity where query like '%event.read%' and pid <> pg_backend_pid()";
+    let backend = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objsubid = 2";
     stage.until(backend, "t").await;
     assert_eq!(tail.wait().await.code(), Some(1));
     tail.wait_for_log("error: ").await;

@@ -79,7 +79,7 @@ async fn owner(client: &Client) -> Result<Requirement> {
 }
 
 /// That the publication neither feeds what we write back to us nor tells us too little.
-pub(in crate::db) async fn publication(client: &Client) -> Result<Requirement> {
+pub(in crate::db) async fn publication(client: &Client, slot: &str) -> Result<Requirement> {
     let row = client
         .query_one(
             "select (select string_agg(format('%I.%I', schemaname, tablename), ', ') from pg_publication_tables
@@ -99,15 +99,25 @@ pub(in crate::db) async fn publication(client: &Client) -> Result<Requirement> {
     Ok(match (as_made, own, missing) {
         (None, ..) => Requirement::failed(
             format!("publication \"{PUBLICATION}\" is gone"),
-            format!("create publication {PUBLICATION} for table only event.subscription, only event.session;  -- watched tables join it anew"),
+            // what was written without it cannot be decoded with it
+            format!(
+                "create publication {PUBLICATION} for table only event.subscription, only event.session;\n\
+                 select pg_drop_replication_slot('{slot}');  -- tidewire up makes it anew, and tells sessions of a gap"
+            ),
         ),
         (_, Some(own), _) => Requirement::failed(
-            format!("publication \"{PUBLICATION}\" has Tidewire's own table {own}: each event written would be the next event"),
+            format!(
+                "publication \"{PUBLICATION}\" has Tidewire's own table {own}: each event written would be the next event"
+            ),
             format!("alter publication {PUBLICATION} drop table {own};"),
         ),
         (Some(false), ..) => Requirement::failed(
-            format!("publication \"{PUBLICATION}\" was altered: it must publish inserts, updates, deletes and truncates, of single tables, not via the root"),
-            format!("alter publication {PUBLICATION} set (publish = 'insert, update, delete, truncate', publish_via_partition_root = false);"),
+            format!(
+                "publication \"{PUBLICATION}\" was altered: it must publish inserts, updates, deletes and truncates, of single tables, not via the root"
+            ),
+            format!(
+                "alter publication {PUBLICATION} set (publish = 'insert, update, delete, truncate', publish_via_partition_root = false);"
+            ),
         ),
         (_, _, Some(missing)) => Requirement::failed(
             format!("publication \"{PUBLICATION}\" was altered: {missing} is missing"),
@@ -118,7 +128,7 @@ pub(in crate::db) async fn publication(client: &Client) -> Result<Requirement> {
 }
 
 /// The event trigger that follows schema changes at once.
-pub(super) async fn event_trigger(client: &Client, installed: &Installed) -> Result<Requirement> {
+pub(super) async fn event_trigger(client: &Client, installed: &Installed, shown: &str) -> Result<Requirement> {
     let row = client
         .query_one(
             "select (select rolsuper from pg_roles where rolname = current_user),
@@ -130,12 +140,17 @@ pub(super) async fn event_trigger(client: &Client, installed: &Installed) -> Res
     let (superuser, enabled): (bool, Option<bool>) = (row.get(0), row.get(1));
     let slower = "dropped tables and new partitions are noticed within seconds, not at once";
     Ok(match (installed, enabled) {
-        (Installed::Version(_), Some(true)) => Requirement::met("event trigger tidewire_ddl follows schema changes at once"),
-        (Installed::Version(_), Some(false)) => Requirement::warning(format!("event trigger tidewire_ddl is disabled: {slower}"))
-            .remedy("alter event trigger tidewire_ddl enable;  -- as a superuser"),
-        (Installed::Version(_), None) => Requirement::warning(format!("there is no event trigger tidewire_ddl: {slower}")).remedy(
-            "create event trigger tidewire_ddl on ddl_command_end execute function event._on_ddl();  -- as a superuser",
-        ),
+        (Installed::Version(_), Some(true)) => {
+            Requirement::met("event trigger tidewire_ddl follows schema changes at once")
+        }
+        (Installed::Version(_), Some(false)) => {
+            Requirement::warning(format!("event trigger tidewire_ddl is disabled: {slower}"))
+                .remedy("alter event trigger tidewire_ddl enable;  -- as a superuser")
+        }
+        (Installed::Version(_), None) => {
+            Requirement::warning(format!("there is no event trigger tidewire_ddl: {slower}"))
+                .remedy(format!("tidewire install --database-url '{shown}'  # with a superuser's URL"))
+        }
         (_, _) if superuser => Requirement::met("event triggers can be created"),
         (_, _) => Requirement::warning(format!("only a superuser may create event triggers; without one, {slower}")),
     })

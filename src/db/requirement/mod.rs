@@ -13,7 +13,7 @@ use super::Target;
 use super::installation::{self, Installed};
 use crate::error::{Error, ErrorKind, Result};
 
-pub(super) use installed::publication;
+pub(super) use installed::{foreign, publication};
 
 /// How a requirement stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,9 +78,11 @@ pub fn refuse(requirements: Vec<Requirement>) -> Result<()> {
 /// Those of the connection.
 pub async fn before_all(client: &Client) -> Result<Vec<Requirement>> {
     let mut found = server::essentials(client).await?;
-    if found.iter().all(|requirement| requirement.verdict != Verdict::Failed) {
+    if server::can_be_asked(&found) {
+        let name = installation::slot_name(client).await?;
         found.push(server::synchronous(client).await?);
         found.push(role::replication(client).await?);
+        found.extend(server::room(client, &name).await?);
     }
     Ok(found)
 }
@@ -96,9 +98,9 @@ pub async fn examine(target: &Target) -> Result<Vec<Requirement>> {
     };
     let mut found = vec![role::connected(&client, target).await?];
     let essentials = server::essentials(&client).await?;
-    let can_go_on = server::can_be_asked(&client).await?;
+    let can_be_asked = server::can_be_asked(&essentials);
     found.extend(essentials);
-    if !can_go_on {
+    if !can_be_asked {
         return Ok(found);
     }
     let up = format!("tidewire up --database-url '{}'", target.display());
@@ -111,10 +113,10 @@ pub async fn examine(target: &Target) -> Result<Vec<Requirement>> {
     found.push(role::replication(&client).await?);
     found.extend(installed::schemas(&client, &installed).await?);
     found.push(slot::slot(&client, &name, &installed, &up).await?);
-    found.push(installed::event_trigger(&client, &installed).await?);
+    found.push(installed::event_trigger(&client, &installed, &target.display()).await?);
     if matches!(installed, Installed::Version(_)) {
-        found.push(publication(&client).await?);
-        found.push(slot::serving(&client, &up).await?);
+        found.push(publication(&client, &name).await?);
+        found.push(slot::serving(&client, &name, &up).await?);
         if installed::is_ours(&client).await? {
             found.extend(table::watched(&client).await?);
         }

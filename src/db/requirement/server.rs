@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::Requirement;
+use super::{Requirement, Verdict};
 use crate::db::connect::error;
 use crate::error::Result;
 
@@ -12,10 +12,9 @@ const OLDEST: i32 = 140_000;
 /// The name under which our stream shows, in `pg_stat_replication` and to `synchronous_standby_names`.
 const APPLICATION: &str = "tidewire";
 
-/// Whether the further questions can be put to this server at all.
-pub(super) async fn can_be_asked(client: &Client) -> Result<bool> {
-    let sql = "select current_setting('server_version_num')::int >= $1 and not pg_is_in_recovery()";
-    Ok(client.query_one(sql, &[&OLDEST]).await.map_err(error)?.get(0))
+/// Whether the further questions can be put to a server of this version and role at all.
+pub(super) fn can_be_asked(essentials: &[Requirement]) -> bool {
+    essentials.iter().take(2).all(|requirement| requirement.verdict != Verdict::Failed)
 }
 
 /// Version, role in replication, `wal_level`.

@@ -12,17 +12,19 @@ use crate::error::Result;
 pub(super) async fn slot(client: &Client, name: &str, installed: &Installed, up: &str) -> Result<Requirement> {
     let is_installed = matches!(installed, Installed::Version(_));
     Ok(match slot::state(client, name).await? {
-        SlotState::Missing if is_installed => {
-            Requirement::warning(format!("replication slot \"{name}\" is missing: it is made anew, and sessions are told of a gap"))
-                .remedy(up)
-        }
+        SlotState::Missing if is_installed => Requirement::warning(format!(
+            "replication slot \"{name}\" is missing: it is made anew, and sessions are told of a gap"
+        ))
+        .remedy(up),
         SlotState::Missing => Requirement::met(format!("the name is free: replication slot {name}")),
         SlotState::Foreign(detail) => Requirement::failed(
             format!("replication slot \"{name}\" belongs to another program ({})", detail.trim_end_matches('.')),
             format!("select pg_drop_replication_slot('{name}');  -- if nothing uses it any more"),
         ),
         SlotState::Lost => Requirement::failed(
-            format!("replication slot \"{name}\" was lost: too much WAL was unread; sessions are told of a gap when it is made anew"),
+            format!(
+                "replication slot \"{name}\" was lost: too much WAL was unread; sessions are told of a gap when it is made anew"
+            ),
             up,
         ),
         SlotState::Usable => usable(client, name, up).await?,
@@ -40,18 +42,23 @@ async fn usable(client: &Client, name: &str, up: &str) -> Result<Requirement> {
         )
         .await
         .map_err(error)?;
-    let Some(row) = row else { return Ok(Requirement::warning(format!("replication slot \"{name}\" was just dropped"))) };
+    let Some(row) = row else {
+        return Ok(Requirement::warning(format!("replication slot \"{name}\" was just dropped")));
+    };
     let (behind, kept, status): (i64, i64, &str) = (row.get(0), row.get(1), row.get(2));
-    let finding = format!("replication slot \"{name}\" is {} bytes behind and keeps {} bytes of WAL", behind.max(0), kept.max(0));
+    let finding =
+        format!("replication slot \"{name}\" is {} bytes behind and keeps {} bytes of WAL", behind.max(0), kept.max(0));
     Ok(match (status, row.get::<_, Option<i64>>(3)) {
         ("unreserved", _) => Requirement::warning(format!("{finding}, which may be removed at any moment")).remedy(up),
-        ("extended", Some(left)) => Requirement::warning(format!("{finding}; it is lost after {left} bytes more")).remedy(up),
+        ("extended", Some(left)) => {
+            Requirement::warning(format!("{finding}; it is lost after {left} bytes more")).remedy(up)
+        }
         _ => Requirement::met(finding),
     })
 }
 
 /// Whether a program serves the database, by its lock; whether something else holds the lock or the slot.
-pub(super) async fn serving(client: &Client, up: &str) -> Result<Requirement> {
+pub(super) async fn serving(client: &Client, name: &str, up: &str) -> Result<Requirement> {
     let key = LOCK.to_be_bytes();
     let half = |at: usize| key.iter().skip(at).take(4).fold(0, |whole, byte| (whole << 8) | u32::from(*byte));
     let row = client
@@ -64,17 +71,19 @@ pub(super) async fn serving(client: &Client, up: &str) -> Result<Requirement> {
                           and l.database = (select oid from pg_database where datname = current_database())
                         limit 1) holder on true
              left join (select active_pid from pg_replication_slots s
-                        where s.slot_name = event._slot() and s.active) reader on true",
-            &[&half(0), &half(4)],
+                        where s.slot_name = $3 and s.active) reader on true",
+            &[&half(0), &half(4), &name],
         )
         .await
         .map_err(error)?;
     let (holder, application, reader): (Option<i32>, Option<&str>, Option<i32>) = (row.get(0), row.get(1), row.get(2));
     Ok(match (holder, application, reader) {
-        (Some(pid), Some(application), _) if !application.is_empty() && application != "tidewire" => Requirement::failed(
-            format!("process {pid} (\"{application}\") holds the lock by which Tidewire knows that it is alone"),
-            format!("select pg_terminate_backend({pid});"),
-        ),
+        (Some(pid), Some(application), _) if !application.is_empty() && application != "tidewire" => {
+            Requirement::failed(
+                format!("process {pid} (\"{application}\") holds the lock by which Tidewire knows that it is alone"),
+                format!("select pg_terminate_backend({pid});"),
+            )
+        }
         (Some(_), _, Some(pid)) => Requirement::met(format!("tidewire is serving this database (walsender {pid})")),
         (Some(pid), _, None) => {
             Requirement::warning(format!("tidewire is starting or cannot read its slot (process {pid}); see its log"))
@@ -83,6 +92,8 @@ pub(super) async fn serving(client: &Client, up: &str) -> Result<Requirement> {
             format!("process {pid} reads the replication slot, and is not a tidewire that serves this database"),
             format!("select pg_terminate_backend({pid});"),
         ),
-        (None, _, None) => Requirement::warning("no tidewire is serving this database: WAL is kept until one does").remedy(up),
+        (None, _, None) => {
+            Requirement::warning("no tidewire is serving this database: WAL is kept until one does").remedy(up)
+        }
     })
 }

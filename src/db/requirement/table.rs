@@ -76,9 +76,13 @@ impl Watched<'_> {
         }
         for publication in self.narrow {
             let remedy = if publication == PUBLICATION {
-                format!("alter publication {publication} drop table {name};\nalter publication {publication} add table only {name};")
+                format!(
+                    "alter publication {publication} drop table {name};\nalter publication {publication} add table only {name};"
+                )
             } else {
-                format!("alter publication {publication} drop table {name};\nalter publication {publication} add table {name};")
+                format!(
+                    "alter publication {publication} drop table {name};\nalter publication {publication} add table {name};"
+                )
             };
             found.push(Requirement::failed(
                 format!("publication {publication} has a column list or row filter for table {name}: its writers' updates and deletes may fail, or rows are missing"),

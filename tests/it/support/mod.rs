@@ -70,6 +70,19 @@ impl Database {
         Client::connect(&self.url_as(user)).await
     }
 
+    /// Puts lines before the server's pg_hba.conf, and returns when they are in force.
+    pub async fn allow(&self, lines: &str) {
+        let path = self.cluster.data_dir().join("pg_hba.conf");
+        let rest = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{lines}\n{rest}")).unwrap();
+        let client = self.connect().await;
+        let before = client.text("select pg_conf_load_time()").await;
+        client.sql("select pg_reload_conf()").await;
+        while self.connect().await.text("select pg_conf_load_time()").await == before {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Runs `tidewire up` on this database and returns when it is ready.
     pub async fn up(&self) -> Tidewire {
         Tidewire::up(&self.url()).await

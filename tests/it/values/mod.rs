@@ -2,6 +2,8 @@
 //! whatever rows one can think of, and for rows named by whatever key. PostgreSQL is the oracle.
 
 mod every_type;
+mod keys;
+mod odd_texts;
 mod samples;
 mod server_types;
 mod watched_table;
