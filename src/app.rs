@@ -28,8 +28,8 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 /// Serves a database until it is told to stop. `ready` is called each time that events are delivered from then on.
 ///
 /// # Errors
-/// Before it has ever been ready or stood by: the first failure. After that everything is tried again, with growing
-/// pauses.
+/// Before it has ever been ready: the first failure, but for a lost connection while another program serves the database.
+/// After that everything is tried again, with growing pauses.
 pub async fn serve(target: &Target, stop: CancellationToken, mut ready: impl FnMut()) -> Result<()> {
     let mut was_ready = false;
     let mut stood_by = false;
@@ -49,7 +49,7 @@ pub async fn serve(target: &Target, stop: CancellationToken, mut ready: impl FnM
         }
         // the slot is freed by the server a moment after its last user is gone
         let is_worth_it =
-            was_ready || stood_by || (failed.kind() == ErrorKind::Connection && failed.message().contains("is active for PID"));
+            was_ready || (stood_by && failed.kind().is_transient()) || (failed.kind() == ErrorKind::Connection && failed.message().contains("is active for PID"));
         if !is_worth_it {
             return Err(failed);
         }
@@ -78,10 +78,10 @@ async fn serve_once(
     let slot = install::slot_name(&writer).await?;
     let done = prepare_slot(&mut writer, &slot).await?;
     let subscriptions = db::inbox::routes(&writer).await?;
+    let descriptions = db::inbox::descriptions(&writer).await?;
     let from = done;
     let count = subscriptions.len();
 
-    let lookups = target.connect_pinned().await?.client;
     let stream = WalStream::open(target.stream_options(&slot, install::PUBLICATION, Lsn::default())).await?;
 
     let (batches, to_write) = mpsc::channel(1);
@@ -89,7 +89,7 @@ async fn serve_once(
     let (altered, to_check) = mpsc::unbounded_channel();
     let (delivered, moved) = watch::channel(done.lsn);
     let outlets = Outlets { batches, committed, altered, delivered };
-    let capture = Capture::new(stream, lookups, subscriptions, done, &outlets);
+    let capture = Capture::new(stream, &descriptions, subscriptions, done, &outlets);
 
     let mut writing = tokio::spawn(inbox::run(writer, to_write, written));
     let keeping = tokio::spawn(keep_up(target.clone(), moved, to_check));

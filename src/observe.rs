@@ -64,6 +64,13 @@ pub enum Observation<'a> {
         /// Its id.
         id: Uuid,
     },
+    /// A row of `event.watched` is not of the form; the table's rows have no names.
+    DescriptionUnreadable {
+        /// The table's oid.
+        table: u32,
+        /// Why.
+        why: &'a serde_json::Error,
+    },
     /// Upkeep failed; it is tried again later.
     UpkeepFailed {
         /// Why.
@@ -98,6 +105,9 @@ pub fn observe(observation: &Observation<'_>) {
         }
         Observation::SubscriptionUnreadable { id } => {
             tracing::warn!("subscription {id} cannot be read and is ignored");
+        }
+        Observation::DescriptionUnreadable { table, why } => {
+            tracing::error!("the description of table {table} cannot be read: {why}");
         }
         Observation::UpkeepFailed { error } => tracing::warn!("upkeep failed: {}", one_line(error)),
         Observation::Stopping => tracing::info!("stopping: writing what was read, acknowledging"),

@@ -5,14 +5,22 @@ create function event._on_ddl() returns event_trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    touched oid[];
 begin
     if not exists (select from event.watched) then
         return;
     end if;
-    -- Twice: in the stream a message has the place of the record behind it, and if that is a row of another
-    -- subtransaction, either may come first. The first of two is ahead of whatever follows the second.
-    perform pg_logical_emit_message(true, 'tidewire', '{"ddl":true}'), pg_logical_emit_message(true, 'tidewire', '{"ddl":true}');
     begin
+        -- What was dropped is not among the commands, and a type may be part of any table.
+        if exists (select from pg_event_trigger_ddl_commands())
+           and not exists (select from pg_event_trigger_ddl_commands() c
+                           left join pg_class r on c.classid = 'pg_class'::regclass and r.oid = c.objid
+                           where r.relkind in ('r', 'p', 'i', 'S') is not true) then
+            touched := array(select distinct coalesce(pg_partition_root(c.objid)::oid, c.objid)
+                             from pg_event_trigger_ddl_commands() c);
+        end if;
+        perform event._redescribe(touched);
         perform event._end_subscriptions();
         perform event._identify_leaves();
     exception when others then

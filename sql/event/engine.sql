@@ -28,7 +28,7 @@ begin
           and (lost.whole or s.attnum = any (lost.dropped)
                or s.key is not null and lost.key_attnums is distinct from s.key_attnums);
         update event.watched w
-        set dropped = lost.dropped, key_attnums = lost.key_attnums, key_columns = event._key_column_names(w.relation)
+        set dropped = lost.dropped, key_attnums = lost.key_attnums
         where w.relation = lost.relation and not lost.whole;
     end loop;
 end
@@ -87,11 +87,12 @@ declare
     idle oid;
     abandoned uuid;
 begin
+    -- with the event trigger that is done already
+    if not exists (select from pg_event_trigger t where t.evtname = 'tidewire_ddl' and t.evtenabled in ('O', 'A')) then
+        perform event._redescribe(null);
+    end if;
     perform event._end_subscriptions();
     perform event._identify_leaves();
-    update event.watched w set key_columns = event._key_column_names(w.relation)
-    where exists (select from pg_class c where c.oid = w.relation)
-      and w.key_columns is distinct from event._key_column_names(w.relation);
     for idle in select w.relation from event.watched w where not w.explicit
                 and not exists (select from event.subscription s where s.relation = w.relation)
     loop

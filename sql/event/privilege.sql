@@ -24,7 +24,7 @@ grant execute on function
     event._subscribe(uuid, text, oid, smallint, smallint[], text[]),
     event._is_watched(oid), event._is_published(oid), event._tidewire_may_alter(oid), event._caller_may_alter(oid),
     event._watch_as_caller(oid), event._watch_explicitly(oid), event._note_own_watch(oid, boolean), event._unwatch(oid),
-    event._publish(oid),
+    event._publish(oid), event._patience(timestamptz),
     event._may_use(oid, regrole, regrole[]),
     event._notification(event.journal, text, text[], integer), event._visible_part(text, text[])
 to public;

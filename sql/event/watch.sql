@@ -4,7 +4,7 @@
 create table event.watched (
     relation oid primary key,
     explicit boolean not null,
-    key_columns text[],
+    description text not null,
     key_attnums smallint[],
     dropped smallint[] not null default '{}',
     since timestamptz not null default clock_timestamp()
@@ -13,7 +13,7 @@ comment on table event.watched is 'One row a table that Tidewire put into its pu
 comment on column event.watched.explicit is 'The owner asked for it with event.watch; it stays until event.unwatch.';
 comment on column event.watched.key_attnums is 'The primary key''s column numbers when last looked at.';
 comment on column event.watched.dropped is 'The numbers of the columns that were dropped when last looked at.';
-comment on column event.watched.key_columns is 'The primary key''s columns when last looked at, for changes that are older than the table''s end.';
+comment on column event.watched.description is 'What the table is made of (event._describe): the engine reads it from the WAL.';
 
 create table event.identity (
     relation oid primary key,
@@ -31,15 +31,6 @@ as $$
                    where r.prrelid = relation and p.pubname = (select i.publication from event.installation i))
 $$;
 comment on function event._is_published(oid) is 'Whether the relation is in Tidewire''s publication.';
-
-create function event._key_column_names(relation oid) returns text[]
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select array_agg(a.attname::text order by array_position(event._key_attnums(relation), a.attnum))
-    from pg_attribute a where a.attrelid = relation and a.attnum = any (event._key_attnums(relation))
-$$;
-comment on function event._key_column_names(oid) is 'The names of the primary key''s columns in its order; NULL without one.';
 
 create function event._is_watched(relation oid) returns boolean
 language sql stable security definer
@@ -63,12 +54,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    insert into event.watched as w (relation, explicit, key_columns, key_attnums, dropped)
-    values (_note_watch.relation, _note_watch.explicit, event._key_column_names(_note_watch.relation),
+    insert into event.watched as w (relation, explicit, description, key_attnums, dropped)
+    values (_note_watch.relation, _note_watch.explicit, event._describe(_note_watch.relation),
             event._key_attnums(_note_watch.relation),
             array(select a.attnum from pg_attribute a where a.attrelid = _note_watch.relation and a.attisdropped
                   order by a.attnum))
-    on conflict (relation) do update set explicit = w.explicit or excluded.explicit;
+    on conflict (relation) do update set explicit = w.explicit or excluded.explicit, description = excluded.description;
     insert into event.identity (relation, root, former, former_index)
     select c.oid, _note_watch.relation, c.relreplident,
            (select i.indexrelid from pg_index i where i.indrelid = c.oid and i.indisreplident)
@@ -103,7 +94,14 @@ end
 $$;
 comment on function event._note_own_watch(oid, boolean) is 'event._note_watch for a table''s owner, who then sets the replica identity with rights of its own.';
 
--- The short lock_timeout: while an ALTER waits for its lock, every writer of the table queues up behind it.
+-- Milliseconds, for lock_timeout. Short: while an ALTER waits for its lock, every writer of the table queues up behind it;
+-- and with many partitions those that are locked already wait for the others too.
+create function event._patience(since timestamptz) returns text
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$ select greatest(200 - extract(epoch from clock_timestamp() - since) * 1000, 1)::int::text $$;
+comment on function event._patience(timestamptz) is 'How long a change of a table may still wait for its lock.';
+
 create function event._publish(relation oid) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -112,10 +110,12 @@ as $$
 declare
     leaf oid;
     publication constant name := event._publication();
+    begun constant timestamptz := clock_timestamp();
 begin
     for leaf in select c.oid from pg_class c
                 where c.oid in (select event._leaves(relation)) and c.relreplident <> 'f' order by c.oid
     loop
+        perform set_config('lock_timeout', event._patience(begun), true);
         execute format('alter table %s replica identity full', leaf::regclass);
     end loop;
     if not event._is_published(relation) then
@@ -261,6 +261,7 @@ as $$
 declare
     former record;
     publication constant name := event._publication();
+    begun constant timestamptz := clock_timestamp();
 begin
     perform from event.watched where relation = _release.relation and not explicit for update;
     if not found or exists (select from event.subscription s where s.relation = _release.relation) then
@@ -271,10 +272,17 @@ begin
         from event.identity i join pg_class c on c.oid = i.relation left join pg_class x on x.oid = i.former_index
         where i.root = _release.relation and c.relreplident = 'f'
     loop
+        perform set_config('lock_timeout', event._patience(begun), true);
+        if former.former = 'i' and former.index_name is not null then
+            begin
+                execute format('alter table %s replica identity using index %I', former.relation::regclass, former.index_name);
+                continue;
+            exception when wrong_object_type or object_not_in_prerequisite_state then
+                -- The index is of another kind now, such as one with a column that may be NULL.
+            end;
+        end if;
         execute format('alter table %s replica identity %s', former.relation::regclass,
-                       case when former.former = 'i' and former.index_name is not null
-                            then format('using index %I', former.index_name)
-                            when former.former = 'n' then 'nothing' else 'default' end);
+                       case when former.former = 'n' then 'nothing' else 'default' end);
     end loop;
     if event._is_published(_release.relation) then
         execute format('alter publication %I drop table only %s', publication, _release.relation::regclass);

@@ -25,16 +25,12 @@ pub(super) const PREFIX: &str = "tidewire";
 struct LogicalMessage {
     attach: Option<Uuid>,
     seen: Option<String>,
-    ddl: Option<bool>,
 }
 
 impl Capture {
     /// One of our own messages. Anybody may write one, so it can ask for nothing that does harm.
     pub(super) fn logical(&mut self, content: &[u8]) {
         let Ok(message) = serde_json::from_slice::<LogicalMessage>(content) else { return };
-        if message.ddl == Some(true) {
-            self.relations.doubt();
-        }
         if let Some(session) = message.attach
             && self.is_news()
         {
@@ -53,6 +49,11 @@ impl Capture {
         let Some(Known::Control(control)) = self.relations.get(oid) else { return Ok(()) };
         let Some(row) = new.or(old).map(|row| Fields { control, row }) else { return Ok(()) };
         let table = control.name;
+        if table == ControlTable::Watched {
+            let relation = row.text("relation").and_then(|oid| oid.parse().ok());
+            let description = row.text("description").map(str::to_owned);
+            return self.watched(relation, description, new.is_none());
+        }
         let Some(id) = row.uuid("id") else { return Ok(()) };
         let is_gone = new.is_none();
         let ended = row.text("ended").map(str::to_owned);
@@ -60,7 +61,7 @@ impl Capture {
         let Some(place) = self.next_id()? else { return Ok(()) };
         match table {
             ControlTable::Session if is_gone => self.batch.deleted_sessions.push(id),
-            ControlTable::Session => {}
+            ControlTable::Session | ControlTable::Watched => {}
             ControlTable::Subscription if is_gone => {
                 if self.index.remove(id) {
                     self.batch.routes.push(RouteChange::Remove(id));
@@ -76,6 +77,18 @@ impl Capture {
             },
         }
         self.batch.weigh(0);
+        Ok(())
+    }
+
+    /// A table is watched, is made of something else, or is watched no more.
+    fn watched(&mut self, relation: Option<u32>, description: Option<String>, is_gone: bool) -> Result<()> {
+        let (Some(relation), Some(_)) = (relation, self.next_id()?) else { return Ok(()) };
+        // an update that leaves a large description as it was does not carry it
+        if is_gone || description.is_some() {
+            self.relations.describe(relation, description.as_deref());
+            self.batch.weigh(description.as_deref().map_or(0, str::len));
+            self.batch.descriptions.push((relation, description));
+        }
         Ok(())
     }
 

@@ -11,7 +11,6 @@ mod transaction;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::db;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{Batch, Committed};
 use crate::observe::{Observation, observe};
@@ -25,8 +24,6 @@ use transaction::Open;
 /// The walk from the slot to the batches.
 pub struct Capture {
     stream: WalStream,
-    /// For look-ups in the catalog.
-    client: db::Client,
     relations: Relations,
     index: Index,
     batch: Batch,
@@ -53,10 +50,10 @@ pub struct Outlets {
 }
 
 impl Capture {
-    /// Starts with the subscriptions as they stood at `done`.
+    /// Starts with the watched tables' descriptions and the subscriptions as they stood at `done`.
     pub fn new(
         stream: WalStream,
-        client: db::Client,
+        descriptions: &[(u32, String)],
         subscriptions: Vec<Subscription>,
         done: EventId,
         outlets: &Outlets,
@@ -65,10 +62,13 @@ impl Capture {
         for subscription in subscriptions {
             index.add(subscription);
         }
+        let mut relations = Relations::default();
+        for (table, description) in descriptions {
+            relations.describe(*table, Some(description));
+        }
         Capture {
             stream,
-            client,
-            relations: Relations::default(),
+            relations,
             index,
             batch: Batch::after(done),
             open: None,
@@ -94,7 +94,7 @@ impl Capture {
                 biased;
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
                 committed = outlets.committed.recv() => self.committed(committed)?,
-                item = self.stream.next(), if !(self.writing && self.batch.is_full()) => self.item(item?).await?,
+                item = self.stream.next(), if !(self.writing && self.batch.is_full()) => self.item(item?)?,
             }
         }
         observe(&Observation::Stopping);
@@ -140,11 +140,11 @@ impl Capture {
         self.delivered.send_replace(lsn);
     }
 
-    async fn item(&mut self, item: Item) -> Result<()> {
+    fn item(&mut self, item: Item) -> Result<()> {
         match item {
             Item::Begin(begin) => self.begin(begin),
             Item::Commit(commit) => self.commit(commit),
-            Item::Change(bytes) => self.change(&bytes).await?,
+            Item::Change(bytes) => self.change(&bytes)?,
             Item::Logical { transactional: true, prefix, content } if prefix == control::PREFIX => {
                 self.logical(&content);
             }

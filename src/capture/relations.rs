@@ -1,15 +1,14 @@
-//! The relations that the stream has described.
+//! The relations that the stream has described, joined with the descriptions of the watched tables.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustc_hash::FxBuildHasher;
+
 use super::Capture;
-use crate::catalog::Relation;
-use crate::db::Client;
-use crate::db::catalog::{Catalog, Names};
-use crate::db::inbox::until_visible;
-use crate::error::Result;
-use crate::pgoutput::RelationBody;
+use crate::catalog::{Description, Relation, undescribed};
+use crate::observe::{Observation, observe};
+use crate::pgoutput::{RelationBody, RelationColumn};
 
 /// A relation of the stream.
 pub(super) enum Known {
@@ -29,27 +28,25 @@ pub(super) struct Control {
 pub(super) enum ControlTable {
     Subscription,
     Session,
+    Watched,
 }
 
 #[derive(Default)]
 pub(super) struct Relations {
-    known: HashMap<u32, Known, rustc_hash::FxBuildHasher>,
-    catalog: Catalog,
-    /// How often the schema was said to have changed.
-    schema_changes: u64,
-    bodies: HashMap<u32, Body, rustc_hash::FxBuildHasher>,
+    known: HashMap<u32, Known, FxBuildHasher>,
+    /// By the oid of the watched table.
+    descriptions: HashMap<u32, Description>,
+    /// From a partition to its watched table.
+    roots: HashMap<u32, u32>,
+    bodies: HashMap<u32, Body>,
 }
 
-/// A description as the stream gave it, kept for when the catalog has to be asked again.
-#[derive(Clone)]
+/// A relation as the stream described it, kept for when its table's description changes.
 struct Body {
-    oid: u32,
     schema: String,
     name: String,
     identity: u8,
     columns: Vec<(String, u32)>,
-    /// [`Relations::schema_changes`] when the relation was described.
-    described_at: u64,
 }
 
 impl Relations {
@@ -57,88 +54,77 @@ impl Relations {
         self.known.get(&oid)
     }
 
-    pub(super) fn forget_types(&mut self) {
-        self.catalog.forget();
+    /// The number of partitions that hold a table's rows.
+    pub(super) fn partitions(&self, table: u32) -> usize {
+        self.descriptions.get(&table).map_or(0, |description| description.partitions().len())
     }
 
-    pub(super) async fn leaves(&self, client: &Client, root: u32) -> Result<i64> {
-        self.catalog.leaves(client, root).await
+    /// A watched table is made of this from here on; `None`: it is watched no more.
+    pub(super) fn describe(&mut self, table: u32, description: Option<&str>) {
+        let mut affected = vec![table];
+        if let Some(former) = self.descriptions.remove(&table) {
+            affected.extend(former.partitions().iter().map(|partition| partition.oid));
+        }
+        self.roots.retain(|_, root| *root != table);
+        match description.map(serde_json::from_str::<Description>) {
+            Some(Ok(description)) => {
+                for partition in description.partitions() {
+                    self.roots.insert(partition.oid, table);
+                    affected.push(partition.oid);
+                }
+                self.descriptions.insert(table, description);
+            }
+            Some(Err(why)) => observe(&Observation::DescriptionUnreadable { table, why: &why }),
+            None => {}
+        }
+        for oid in affected {
+            self.join(oid);
+        }
     }
 
-    /// Something in the schema changed that the stream may not tell, such as the name of a partition's root:
-    /// descriptions are made again when next needed.
-    pub(super) fn doubt(&mut self) {
-        self.catalog.forget();
-        self.schema_changes += 1;
+    /// The stream describes a relation.
+    fn tell(&mut self, body: &RelationBody<'_>) {
+        let columns = body.columns.iter().map(|column| (column.name.to_owned(), column.type_oid)).collect();
+        let (schema, name) = (body.schema.to_owned(), body.name.to_owned());
+        self.bodies.insert(body.oid, Body { schema, name, identity: body.identity, columns });
+        self.join(body.oid);
     }
 
-    /// Whether the relation was described before the schema changed.
-    fn is_in_doubt(&self, oid: u32) -> bool {
-        self.bodies.get(&oid).is_some_and(|body| body.described_at < self.schema_changes)
-    }
-
-    /// Describes again what is in doubt.
-    async fn settle(&mut self, client: &Client, oid: u32) -> Result<()> {
-        let Some(body) = self.bodies.get_mut(&oid) else { return Ok(()) };
-        body.described_at = self.schema_changes;
-        let columns = body
-            .columns
-            .iter()
-            .map(|(name, type_oid)| crate::pgoutput::RelationColumn { name, type_oid: *type_oid })
-            .collect();
-        let borrowed =
-            RelationBody { oid: body.oid, schema: &body.schema, name: &body.name, identity: body.identity, columns };
-        let relation = self.catalog.relation(client, &borrowed, Names::OfNow).await?;
+    fn join(&mut self, oid: u32) {
+        let Some(body) = self.bodies.get(&oid) else { return };
+        let columns = body.columns.iter().map(|(name, type_oid)| RelationColumn { name, type_oid: *type_oid });
+        let body = RelationBody {
+            oid,
+            schema: &body.schema,
+            name: &body.name,
+            identity: body.identity,
+            columns: columns.collect(),
+        };
+        let table = self.roots.get(&oid).copied().unwrap_or(oid);
+        let relation = match self.descriptions.get(&table) {
+            Some(description) => description.join(table, &body),
+            None => undescribed(&body),
+        };
         self.known.insert(oid, Known::Table(Arc::new(relation)));
-        Ok(())
     }
 }
 
 impl Capture {
-    /// Waits until the catalog shows what the open transaction did to it: the stream may be ahead of that.
-    pub(super) async fn until_readable(&self) -> Result<()> {
-        until_visible(&self.client, self.begun()?.xid).await
-    }
-
-    /// Sees to it that the relations of a change are described as they are now.
-    pub(super) async fn settle(&mut self, oids: &[u32]) -> Result<()> {
-        for &oid in oids {
-            if self.relations.is_in_doubt(oid) {
-                self.until_readable().await?;
-                self.relations.settle(&self.client, oid).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The stream describes a relation.
-    pub(super) async fn relation(&mut self, body: &RelationBody<'_>) -> Result<()> {
+    /// The stream describes a relation: it is new to this connection, or was altered.
+    pub(super) fn relation(&mut self, body: &RelationBody<'_>) {
         let control = match (body.schema, body.name) {
             ("event", "subscription") => Some(ControlTable::Subscription),
             ("event", "session") => Some(ControlTable::Session),
+            ("event", "watched") => Some(ControlTable::Watched),
             _ => None,
         };
         if let Some(name) = control {
             let columns = body.columns.iter().map(|column| column.name.to_owned()).collect();
             self.relations.known.insert(body.oid, Known::Control(Control { name, columns }));
-            return Ok(());
+            return;
         }
-        self.until_readable().await?;
-        self.relations.catalog.forget();
-        let relation = self.relations.catalog.relation(&self.client, body, Names::OfTheChange).await?;
-        let _ = self.altered.send(relation.oid);
-        self.relations.bodies.insert(
-            body.oid,
-            Body {
-                oid: body.oid,
-                schema: body.schema.to_owned(),
-                name: body.name.to_owned(),
-                identity: body.identity,
-                columns: body.columns.iter().map(|column| (column.name.to_owned(), column.type_oid)).collect(),
-                described_at: self.relations.schema_changes,
-            },
-        );
-        self.relations.known.insert(body.oid, Known::Table(Arc::new(relation)));
-        Ok(())
+        self.relations.tell(body);
+        let table = self.relations.roots.get(&body.oid).copied().unwrap_or(body.oid);
+        let _ = self.altered.send(table);
     }
 }

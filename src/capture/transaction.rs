@@ -109,14 +109,12 @@ impl Capture {
         }
     }
 
-    pub(super) async fn change(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(super) fn change(&mut self, bytes: &[u8]) -> Result<()> {
         let message = pgoutput::decode(bytes).map_err(|source| {
             Error::new(ErrorKind::Protocol, "the stream carries what is not pgoutput").source(source)
         })?;
-        self.settle(message.relations()).await?;
         match message {
-            Message::Relation(body) => return self.relation(&body).await,
-            Message::Type(_) => self.relations.forget_types(),
+            Message::Relation(body) => self.relation(&body),
             Message::Insert { relation, new } => match self.relations.get(relation) {
                 Some(Known::Table(relation)) => {
                     let relation = Arc::clone(relation);
@@ -145,8 +143,8 @@ impl Capture {
                 Some(Known::Control(_)) => self.control(relation, Some(&old), None)?,
                 None => {}
             },
-            Message::Truncate(truncate) => self.truncated(&truncate.relations).await?,
-            Message::Begin(_) | Message::Commit(_) | Message::Origin | Message::Logical { .. } => {}
+            Message::Truncate(truncate) => self.truncated(&truncate.relations)?,
+            Message::Begin(_) | Message::Commit(_) | Message::Origin | Message::Type(_) | Message::Logical { .. } => {}
         }
         self.note_piece();
         Ok(())
@@ -234,7 +232,7 @@ impl Capture {
         }
     }
 
-    async fn truncated(&mut self, relations: &[u32]) -> Result<()> {
+    fn truncated(&mut self, relations: &[u32]) -> Result<()> {
         let mut told: SmallVec<[u32; 4]> = SmallVec::new();
         for oid in relations {
             let Some(Known::Table(relation)) = self.relations.get(*oid) else { continue };
@@ -248,8 +246,7 @@ impl Capture {
                     .iter()
                     .filter(|oid| matches!(self.relations.get(**oid), Some(Known::Table(other)) if other.oid == relation.oid))
                     .count();
-                self.until_readable().await?;
-                if self.relations.leaves(&self.client, relation.oid).await? > emptied as i64 {
+                if self.relations.partitions(relation.oid) > emptied {
                     partition.clone_from(&relation.partition);
                 } else {
                     told.push(relation.oid);

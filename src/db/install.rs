@@ -10,13 +10,14 @@ use super::slot;
 use crate::error::{Error, ErrorKind, Result};
 
 /// In the order in which they need each other.
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     include_str!("../../sql/meta/identifier.sql"),
     include_str!("../../sql/meta/json.sql"),
     include_str!("../../sql/event/relation.sql"),
     include_str!("../../sql/event/installation.sql"),
     include_str!("../../sql/event/session.sql"),
     include_str!("../../sql/event/watch.sql"),
+    include_str!("../../sql/event/description.sql"),
     include_str!("../../sql/event/subscription.sql"),
     include_str!("../../sql/event/inbox.sql"),
     include_str!("../../sql/event/read.sql"),
@@ -71,7 +72,7 @@ pub async fn install(client: &mut Client) -> Result<()> {
         .map_err(error)?;
     transaction
         .batch_execute(
-            "create publication tidewire for table only event.subscription, only event.session;
+            "create publication tidewire for table only event.watched, only event.subscription, only event.session;
              comment on publication tidewire is 'Tidewire: the watched tables, and its own subscriptions.';",
         )
         .await

@@ -1,7 +1,6 @@
 //! The only place that speaks SQL: connections, the installed schemas, look-ups in the catalog, the inbox's
 //! statements, and a private server.
 
-pub mod catalog;
 pub mod cluster;
 mod connect;
 pub mod inbox;

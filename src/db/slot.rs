@@ -104,7 +104,9 @@ pub async fn begin_anew(client: &mut Client) -> Result<EventId> {
     let transaction = client.transaction().await.map_err(error)?;
     transaction
         .batch_execute(
-            "lock table event.subscription in share mode;
+            "lock table event.watched, event.subscription in share mode;
+             delete from event.described;
+             insert into event.described select relation, description from event.watched;
              delete from event.route;
              insert into event.route
              select id, session_id, kind, relation, attnum, key, visible, durable from event.subscription

@@ -56,6 +56,8 @@ pub struct Batch {
     pub notifications: Vec<(Uuid, String)>,
     /// Changes of `event.route`, in order.
     pub routes: Vec<RouteChange>,
+    /// What watched tables are made of from here on, in order; `None`: watched no more.
+    pub descriptions: Vec<(u32, Option<String>)>,
     /// Sessions that were deleted: what was put into their inboxes since is removed.
     pub deleted_sessions: Vec<Uuid>,
     /// Connections that attached.
@@ -88,6 +90,7 @@ impl Batch {
         !self.pointers.is_empty()
             || !self.routes.is_empty()
             || !self.deleted_sessions.is_empty()
+            || !self.descriptions.is_empty()
             || self.ends_large_transaction.is_some()
     }
 

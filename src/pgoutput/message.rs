@@ -61,19 +61,6 @@ pub enum Message<'a> {
     },
 }
 
-impl Message<'_> {
-    /// The oids of the relations whose rows it changes.
-    pub fn relations(&self) -> &[u32] {
-        match self {
-            Message::Insert { relation, .. } | Message::Update { relation, .. } | Message::Delete { relation, .. } => {
-                std::slice::from_ref(relation)
-            }
-            Message::Truncate(truncate) => &truncate.relations,
-            _ => &[],
-        }
-    }
-}
-
 /// The start of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Begin {

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Client, Database, SEARCH_PATH, Subscriber};
 
-/// Nothing has PostgreSQL wait longer than this for a lock that a subscriber asks for (`lock_timeout` in `event._publish`).
-const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
+/// The subscriber's answer, and no writer's wait, takes as long as this: `lock_timeout` is 200 ms (`event._patience`), and
+/// the rest is for a machine that is busy too.
+const AT_MOST: Duration = Duration::from_secs(1);
 
 /// What a statement is refused with: SQLSTATE and message, and the hint behind ` -- ` if there is one.
 async fn refused(client: &Client, sql: &str) -> String {
@@ -345,11 +346,10 @@ async fn a_busy_table_gives_the_subscriber_an_error_and_its_writers_no_queue() {
     for call in ["subscribe_table(meta.relation_id('public', 't'))", "watch('t')"] {
         let begun = Instant::now();
         assert_eq!(refused(&subscriber, &format!("select {call}")).await, busy);
-        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < AT_MOST, "{:?}", begun.elapsed());
     }
     let longest = writer.await.unwrap();
-    // the machine may be busy too
-    assert!(longest < LOCK_TIMEOUT * 3, "a writer waited {longest:?}");
+    assert!(longest < AT_MOST, "a writer waited {longest:?}");
     assert_eq!(client.text("select count(*) from event.watched").await, "0");
 
     holder.sql("commit").await;

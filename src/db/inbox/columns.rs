@@ -19,6 +19,9 @@ pub(super) struct Columns<'b> {
     pub(super) routes: Routes<'b>,
     pub(super) removed: Vec<Uuid>,
     pub(super) ended: Vec<Uuid>,
+    pub(super) described: Vec<u32>,
+    pub(super) descriptions: Vec<&'b str>,
+    pub(super) forgotten: Vec<u32>,
     pub(super) channels: Vec<String>,
     pub(super) payloads: Vec<&'b str>,
 }
@@ -154,6 +157,19 @@ impl<'b> Columns<'b> {
                     columns.removed.push(*id);
                     columns.ended.push(*id);
                 }
+            }
+        }
+        for (at, (table, description)) in batch.descriptions.iter().enumerate() {
+            // the last word counts
+            if batch.descriptions.iter().skip(at + 1).any(|(later, _)| later == table) {
+                continue;
+            }
+            match description {
+                Some(description) => {
+                    columns.described.push(*table);
+                    columns.descriptions.push(description);
+                }
+                None => columns.forgotten.push(*table),
             }
         }
         for (channel, payload) in &batch.notifications {

@@ -11,8 +11,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
 use self::columns::Columns;
-pub use self::snapshot::until_visible;
-use self::snapshot::{CURRENT, until_all_visible};
+use self::snapshot::{CURRENT, until_visible};
 use super::connect::error;
 use crate::error::Result;
 use crate::inbox::Batch;
@@ -28,6 +27,8 @@ pub struct InboxStatements {
     add_routes: Statement,
     remove_routes: Statement,
     end_subscriptions: Statement,
+    describe: Statement,
+    forget: Statement,
     empty_inboxes: Statement,
     mark_last: Statement,
     progress: Statement,
@@ -85,6 +86,13 @@ impl InboxStatements {
             )
             .await?,
             remove_routes: prepare("delete from event.route where subscription_id = any ($1)").await?,
+            describe: prepare(
+                "insert into event.described (relation, description)
+                 select a, b from unnest($1::oid[], $2::text[]) as u(a, b)
+                 on conflict (relation) do update set description = excluded.description",
+            )
+            .await?,
+            forget: prepare("delete from event.described where relation = any ($1)").await?,
             end_subscriptions: prepare("delete from event.subscription where id = any ($1)").await?,
             empty_inboxes: prepare("delete from event.inbox where session_id = any ($1)").await?,
             mark_last: prepare(
@@ -152,6 +160,12 @@ impl InboxStatements {
         if !columns.removed.is_empty() {
             statements.push(run(client, &self.remove_routes, vec![&columns.removed]));
         }
+        if !columns.described.is_empty() {
+            statements.push(run(client, &self.describe, vec![&columns.described, &columns.descriptions]));
+        }
+        if !columns.forgotten.is_empty() {
+            statements.push(run(client, &self.forget, vec![&columns.forgotten]));
+        }
         if !columns.ended.is_empty() {
             statements.push(run(client, &self.end_subscriptions, vec![&columns.ended]));
         }
@@ -165,7 +179,7 @@ impl InboxStatements {
             statements.push(run(client, &self.progress, vec![&lsn, &number]));
         }
         try_join_all(statements).await?;
-        until_all_visible(client, &self.snapshot, &batch.xids).await
+        until_visible(client, &self.snapshot, &batch.xids).await
     }
 }
 
@@ -199,6 +213,15 @@ pub async fn routes(client: &Client) -> Result<Vec<Subscription>> {
             })
         })
         .collect())
+}
+
+/// The descriptions of the watched tables as they stand at the progress row.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn descriptions(client: &Client) -> Result<Vec<(u32, String)>> {
+    let rows = client.query("select relation, description from event.described", &[]).await.map_err(error)?;
+    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// Makes the journal's partition for a segment (LSN >> 30).

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio_postgres::{Client, ToStatement};
+use tokio_postgres::{Client, Statement};
 
 use crate::db::error;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,20 +15,9 @@ pub(super) const CURRENT: &str = "select pg_current_snapshot()::text";
 const FIRST_PAUSE: Duration = Duration::from_micros(200);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// Waits until a transaction can be seen by everybody. The WAL is streamed before a commit becomes visible: with
-/// synchronous replication, long before.
-///
-/// # Errors
-/// Those of the connection.
-pub async fn until_visible(client: &Client, xid: u32) -> Result<()> {
-    until_all_visible(client, CURRENT, &[xid]).await
-}
-
-/// The same for several, by the prepared [`CURRENT`] or its text.
-pub(super) async fn until_all_visible<T>(client: &Client, current: &T, xids: &[u32]) -> Result<()>
-where
-    T: ToStatement + ?Sized,
-{
+/// Waits until the transactions can be seen by everybody. The WAL is streamed before a commit becomes visible: with
+/// synchronous replication, long before. `current` is the prepared [`CURRENT`].
+pub(super) async fn until_visible(client: &Client, current: &Statement, xids: &[u32]) -> Result<()> {
     let mut pause = FIRST_PAUSE;
     loop {
         let row = client.query_one(current, &[]).await.map_err(error)?;

@@ -84,11 +84,11 @@ pub(in crate::db) async fn publication(client: &Client, slot: &str) -> Result<Re
         .query_one(
             "select (select string_agg(format('%I.%I', schemaname, tablename), ', ') from pg_publication_tables
                      where pubname = $1 and schemaname in ('event', 'meta')
-                       and (schemaname, tablename) not in (('event', 'subscription'), ('event', 'session'))),
+                       and (schemaname, tablename) not in (('event', 'watched'), ('event', 'subscription'), ('event', 'session'))),
                     (select pubinsert and pubupdate and pubdelete and pubtruncate and not pubviaroot and not puballtables
                      from pg_publication where pubname = $1),
                     (select string_agg(format('%I.%I', 'event', o.name), ', ')
-                     from (values ('subscription'), ('session')) o (name)
+                     from (values ('watched'), ('subscription'), ('session')) o (name)
                      where not exists (select from pg_publication_tables
                                        where pubname = $1 and schemaname = 'event' and tablename = o.name))",
             &[&PUBLICATION],
@@ -101,7 +101,7 @@ pub(in crate::db) async fn publication(client: &Client, slot: &str) -> Result<Re
             format!("publication \"{PUBLICATION}\" is gone"),
             // what was written without it cannot be decoded with it
             format!(
-                "create publication {PUBLICATION} for table only event.subscription, only event.session;\n\
+                "create publication {PUBLICATION} for table only event.watched, only event.subscription, only event.session;\n\
                  select pg_drop_replication_slot('{slot}');  -- tidewire up makes it anew, and tells sessions of a gap"
             ),
         ),

@@ -2,8 +2,12 @@
 //! whatever rows one can think of, and for rows named by whatever key. PostgreSQL is the oracle.
 
 mod every_type;
+mod folded;
+mod generated;
 mod keys;
 mod odd_texts;
+mod random;
 mod samples;
+mod scalars;
 mod server_types;
 mod watched_table;

@@ -1,8 +1,13 @@
 //! What the engine knows of relations: names, keys, the shapes of their columns' types, and the fixed parts of their
 //! events' JSON, made once.
 //!
-//! A description joins two sources: the Relation message of the stream, which tells names and types as they were at the
-//! change, and the catalog, which alone knows the key, a partition's root and what a type is made of.
+//! A description joins two sources, both from the WAL: the Relation message of the stream, which tells columns as they were
+//! at the change, and the row of `event.watched`, which tells the key, a partition's root and what a type is made of. The
+//! catalog itself is never asked: it is ahead of the stream.
+
+mod description;
+
+pub use description::{Description, Partition, undescribed};
 
 use std::sync::Arc;
 

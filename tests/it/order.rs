@@ -1,0 +1,138 @@
+//! One order for all: that of the commits, and no event before its change can be read.
+
+use crate::support::{Client, Database, Subscriber, Table, assert_in_order};
+
+#[tokio::test]
+async fn many_writers_make_one_order_that_leads_from_what_was_to_what_is() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client
+        .sql("create table account (id int primary key, balance int not null, note text);
+              create table transfer (id bigserial primary key, source int, target int, amount int);
+              insert into account select g, 100 from generate_series(1, 20) g")
+        .await;
+    let mut accounts = Subscriber::open(&database).await;
+    accounts.table("account").await;
+    let mut both = Subscriber::open(&database).await;
+    both.table("account").await;
+    both.table("transfer").await;
+    let mut told = Table::read(&client, "account", "array[id]::text[]").await;
+    let mut transfers = Table::default();
+
+    let writers: Vec<_> = (0..4u32)
+        .map(|writer| {
+            let url = database.url();
+            tokio::spawn(async move {
+                let client = Client::connect(&url).await;
+                for at in 0..60u32 {
+                    // the same for every run, different for each writer; locks are taken in the keys' order
+                    let random = (writer * 7919 + at * 104_729) % 9973;
+                    let (one, other) = (random % 20 + 1, random / 20 % 20 + 1);
+                    let (low, high) = (one.min(other), one.max(other) + u32::from(one == other));
+                    let amount = random % 17 + 1;
+                    let end = if at % 7 == 3 { "rollback" } else { "commit" };
+                    client.sql("begin").await;
+                    client.sql(&format!("update account set balance = balance - {amount} where id = {low}")).await;
+                    client.sql(&format!("insert into transfer values (default, {low}, {high}, {amount})")).await;
+                    client.sql(&format!("savepoint s; update account set note = 'no' where id = {low}; rollback to s")).await;
+                    client.sql(&format!("update account set balance = balance + {amount}, note = '{writer}' where id = {high}")).await;
+                    client.sql(end).await;
+                    if at % 10 == writer {
+                        let id = 1000 + writer * 100 + at;
+                        client.sql(&format!("insert into account values ({id}, 0)")).await;
+                        client.sql(&format!("delete from account where id = {id}")).await;
+                    }
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+
+    let events = both.events().await;
+    assert_in_order(&events, &both.last_ids().await);
+    assert_eq!(both.inbox().await, events);
+    for event in &events {
+        match event.relation().as_str() {
+            "public.account" => told.apply(event),
+            _ => transfers.apply(event),
+        }
+    }
+    assert_eq!(told, Table::read(&client, "account", "array[id]::text[]").await);
+    assert_eq!(transfers, Table::read(&client, "transfer", "array[id]::text[]").await);
+
+    // what one session is told is what the other is told of the same table
+    let narrow = accounts.events().await;
+    assert_in_order(&narrow, &accounts.last_ids().await);
+    let of_accounts: Vec<_> = events.into_iter().filter(|event| event.relation() == "public.account").collect();
+    assert_eq!(narrow, of_accounts);
+}
+
+#[tokio::test]
+async fn an_event_waits_until_its_change_can_be_read() {
+    let database = Database::start_with(&[("synchronous_commit", "local")]).await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, v int)").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client.sql("select event.sync()").await;
+
+    // a commit that waits for a standby that does not exist is in the WAL and cannot be read
+    client.sql("alter system set synchronous_standby_names = 'nobody'").await;
+    client.sql("select pg_reload_conf()").await;
+    let writer = database.connect().await;
+    writer.sql("set search_path = public, event; select session_create('w')").await;
+    writer.sql("set synchronous_commit = on").await;
+    let pid = writer.text("select pg_backend_pid()").await;
+    let waiting = tokio::spawn(async move {
+        let statements = "begin; insert into t values (1, 1);
+            create table later (id int primary key, v int);
+            create table leaf (v int, id int not null);
+            create table root (id int primary key, v int) partition by range (id);
+            select subscribe_table(meta.relation_id('public', 'root'));
+            alter table root attach partition leaf for values from (0) to (10);
+            select subscribe_table(meta.relation_id('public', 'later'));
+            insert into later values (2, 2); update later set v = 3;
+            insert into root values (4, 4); update root set v = 5;
+            alter table root rename to trunk; update trunk set v = 6; commit";
+        writer.sql(statements).await;
+        writer
+    });
+    let waits = format!("select count(*) from pg_stat_activity where pid = {pid} and wait_event = 'SyncRep'");
+    while client.text(&waits).await != "1" {
+        tokio::task::yield_now().await;
+    }
+    // tidewire has read it once it asks whether it can be read
+    let asked = "select count(*) from pg_stat_activity where application_name = 'tidewire'
+                 and query like '%pg_current_snapshot%' and query_start > clock_timestamp() - interval '1 second'
+                 and query_start > (select state_change from pg_stat_activity where wait_event = 'SyncRep')";
+    while client.text(asked).await == "0" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(client.text("select count(*) from t").await, "0");
+    assert!(subscriber.drain().is_empty(), "told before it can be read");
+    assert!(subscriber.inbox().await.is_empty());
+
+    client.sql("alter system reset synchronous_standby_names").await;
+    client.sql("select pg_reload_conf()").await;
+    let writer = waiting.await.unwrap();
+    assert_eq!(subscriber.told().await, [r#"insert table t 1 {"id":1,"v":1}"#]);
+    let session = writer.text("select id from event.session where name = 'w'").await;
+    let mut writers = Subscriber::attach(writer, &session).await;
+    writers.events().await;
+    let held: Vec<String> = writers.inbox().await.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        held,
+        [
+            r#"insert table later 2 {"id":2,"v":2}"#,
+            r#"update table later 2 {"v":3}"#,
+            r#"insert table root 4 {"id":4,"v":4}"#,
+            r#"update table root 4 {"v":5}"#,
+            r#"update table trunk 4 {"v":6}"#,
+        ],
+        "tables that could not be read yet are described as they became"
+    );
+}
