@@ -48,8 +48,9 @@ pub async fn serve(target: &Target, stop: CancellationToken, mut ready: impl FnM
             pause = FIRST_PAUSE;
         }
         // the slot is freed by the server a moment after its last user is gone
-        let is_worth_it =
-            was_ready || (stood_by && failed.kind().is_transient()) || (failed.kind() == ErrorKind::Connection && failed.message().contains("is active for PID"));
+        let is_worth_it = was_ready
+            || (stood_by && failed.kind().is_transient())
+            || (failed.kind() == ErrorKind::Connection && failed.message().contains("is active for PID"));
         if !is_worth_it {
             return Err(failed);
         }

@@ -1,9 +1,10 @@
--- At the moment of a schema change, inside its transaction, where event triggers may be created (superuser). Without them
--- the engine's sweep does the same within seconds. Nothing here may ever fail somebody's DDL.
+-- At the moment of a schema change or of a GRANT, inside its transaction, where event triggers may be created (superuser).
+-- Without them the engine's sweep does the same within seconds. Nothing here may ever fail somebody's DDL, or hold it up.
 
 create function event._on_ddl() returns event_trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
 as $$
 declare
     touched oid[];
@@ -12,6 +13,10 @@ begin
         return;
     end if;
     begin
+        if tg_tag in ('GRANT', 'REVOKE') then
+            perform event._recheck(null);
+            return;
+        end if;
         -- What was dropped is not among the commands, and a type may be part of any table.
         if exists (select from pg_event_trigger_ddl_commands())
            and not exists (select from pg_event_trigger_ddl_commands() c
@@ -23,16 +28,22 @@ begin
         perform event._redescribe(touched);
         perform event._end_subscriptions();
         perform event._identify_leaves();
+        -- Row-level security, the owner, the schema.
+        if tg_tag in ('ALTER TABLE', 'ALTER SCHEMA') then
+            perform event._recheck(r) from unnest(coalesce(touched, '{null}')) r;
+        end if;
     exception when others then
+        insert into event.overdue default values;
         raise warning 'tidewire could not follow this schema change at once: %', sqlerrm
             using hint = 'The running program looks again within seconds.';
     end;
 end
 $$;
-comment on function event._on_ddl() is 'Ends subscriptions of what was dropped, and gives new partitions of watched tables their replica identity.';
+comment on function event._on_ddl() is 'Ends subscriptions of what was dropped or may not be seen any more, and gives new partitions of watched tables their replica identity.';
 
 create event trigger tidewire_ddl on ddl_command_end
     when tag in ('ALTER TABLE', 'CREATE TABLE', 'CREATE TABLE AS', 'ALTER SCHEMA', 'ALTER TYPE',
-                 'DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP EXTENSION')
+                 'DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP DOMAIN', 'DROP COLLATION', 'DROP FUNCTION',
+                 'DROP EXTENSION', 'GRANT', 'REVOKE')
     execute function event._on_ddl();
 comment on event trigger tidewire_ddl is 'Tidewire follows schema changes of watched tables.';

@@ -8,7 +8,7 @@ as $$
 declare
     found_type record;
 begin
-    select t.oid, t.typtype, t.typbasetype, t.typrelid, e.oid as element, e.typdelim into found_type
+    select t.oid, t.typname, t.typtype, t.typbasetype, t.typrelid, e.oid as element, e.typdelim into found_type
     from pg_type t
     left join pg_type e on e.oid = t.typelem and t.typsubscript = 'array_subscript_handler'::regproc
     where t.oid = type;
@@ -26,6 +26,12 @@ begin
     -- but for int2vector and oidvector, which are written in a way of their own
     elsif found_type.element is not null and found_type.oid not in (22, 30) then
         return json_build_object('array', event._shape(found_type.element, depth + 1), 'delimiter', found_type.typdelim);
+    end if;
+    if exists (select from pg_depend d
+               join pg_extension x on d.refclassid = 'pg_extension'::regclass and x.oid = d.refobjid
+               where d.classid = 'pg_type'::regclass and d.objid = found_type.oid and d.deptype = 'e'
+               and x.extname = 'hstore' and found_type.typname = 'hstore') then
+        return '{"known":"hstore"}';
     end if;
     return json_build_object('scalar', found_type.oid::bigint);
 end
@@ -73,3 +79,9 @@ create table event.described (
 );
 comment on table event.described is
     'The descriptions as they stand at event.progress: the engine''s own copy, for the same reason as event.route.';
+
+create table event.overdue (
+    since timestamptz not null default clock_timestamp()
+);
+comment on table event.overdue is
+    'One row a schema change that the event trigger could not follow at once, because somebody held a lock: the sweep does.';

@@ -35,26 +35,47 @@ end
 $$;
 comment on function event._end_subscriptions() is 'Marks the subscriptions whose table, column or key is gone; the engine tells their sessions.';
 
+-- First what differs, then the look at each: a table may have a million subscriptions of a few owners.
 create function event._recheck(relation oid) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    update event.subscription s set ended = d.reason
-    from (select distinct on (x.owner, s.kind, s.attnum, s.visible) x.owner, s.kind, s.attnum, s.visible,
-                 coalesce(event._unreadable(x.owner, s.kind, s.relation, s.attnum),
-                          case when not event._may_still_see(x.owner, s.relation, s.visible) then 'privilege_revoked' end)
-                     as reason
-          from event.subscription s join event.session x on x.id = s.session_id
-          where s.relation = _recheck.relation and s.ended is null) d
-    join event.session x on x.owner = d.owner
-    where s.session_id = x.id and s.relation = _recheck.relation and s.kind = d.kind
-      and s.attnum is not distinct from d.attnum and s.visible is not distinct from d.visible
-      and s.ended is null and d.reason is not null;
+    with asked as materialized (
+        select distinct x.owner, s.relation, s.kind, s.attnum, s.visible
+        from event.subscription s join event.session x on x.id = s.session_id
+        where (_recheck.relation is null or s.relation = _recheck.relation) and s.ended is null
+    ), lost as materialized (
+        select a.*, coalesce(event._unreadable(a.owner, a.kind, a.relation, a.attnum),
+                             case when not event._may_still_see(a.owner, a.relation, a.visible) then 'privilege_revoked' end)
+                        as reason
+        from asked a
+    )
+    update event.subscription s set ended = l.reason
+    from lost l join event.session x on x.owner = l.owner
+    where l.reason is not null and s.session_id = x.id and s.relation = l.relation and s.kind = l.kind
+      and s.attnum is not distinct from l.attnum and s.visible is not distinct from l.visible and s.ended is null;
 end
 $$;
-comment on function event._recheck(oid) is 'Ends the subscriptions of a table whose session''s owner may no longer see what they tell.';
+comment on function event._recheck(oid) is
+    'Ends the subscriptions of a table (NULL: of all) whose session''s owner may no longer see what they tell.';
+
+-- Not all that decides it is told by an event trigger or by the stream: memberships are not, nor what roles may bypass.
+create function event._privileges() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select md5(concat_ws('|',
+        (select string_agg(concat_ws(',', r.oid, r.rolsuper, r.rolbypassrls, r.rolinherit), ';' order by r.oid) from pg_roles r),
+        (select string_agg(m::text, ';' order by m::text) from pg_auth_members m),
+        (select string_agg(concat_ws(',', c.oid, c.relowner, c.relacl, c.relrowsecurity, c.relforcerowsecurity,
+                                     n.oid, n.nspowner, n.nspacl), ';' order by c.oid)
+         from event.watched w join pg_class c on c.oid = w.relation join pg_namespace n on n.oid = c.relnamespace),
+        (select string_agg(concat_ws(',', a.attrelid, a.attnum, a.attacl), ';' order by a.attrelid, a.attnum)
+         from event.watched w join pg_attribute a on a.attrelid = w.relation where a.attacl is not null)))
+$$;
+comment on function event._privileges() is 'What the privileges on the watched tables rest on, in short: another text when it changed.';
 
 create function event._identify_leaves() returns void
 language plpgsql volatile
@@ -86,13 +107,19 @@ as $$
 declare
     idle oid;
     abandoned uuid;
+    checked constant text := event._privileges();
 begin
-    -- with the event trigger that is done already
-    if not exists (select from pg_event_trigger t where t.evtname = 'tidewire_ddl' and t.evtenabled in ('O', 'A')) then
+    delete from event.overdue;
+    -- the event trigger has done the rest already
+    if found or not exists (select from pg_event_trigger t where t.evtname = 'tidewire_ddl' and t.evtenabled in ('O', 'A')) then
         perform event._redescribe(null);
     end if;
     perform event._end_subscriptions();
     perform event._identify_leaves();
+    if checked is distinct from (select i.privileges from event.installation i) then
+        perform event._recheck(null);
+        update event.installation i set privileges = checked;
+    end if;
     for idle in select w.relation from event.watched w where not w.explicit
                 and not exists (select from event.subscription s where s.relation = w.relation)
     loop

@@ -6,9 +6,11 @@ create table event.installation (
     program text not null,
     publication name not null,
     slot name not null,
-    installed_at timestamptz not null default now()
+    installed_at timestamptz not null default now(),
+    privileges text
 );
 comment on table event.installation is 'One row: which version of Tidewire''s schemas is installed, and the names of its publication and replication slot.';
+comment on column event.installation.privileges is 'What event._privileges() was when subscriptions were last looked at.';
 
 create table event.progress (
     only_one boolean primary key default true check (only_one),

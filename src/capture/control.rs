@@ -56,8 +56,17 @@ impl Capture {
         }
         let Some(id) = row.uuid("id") else { return Ok(()) };
         let is_gone = new.is_none();
-        let ended = row.text("ended").map(str::to_owned);
-        let subscription = (!is_gone && table == ControlTable::Subscription).then(|| row.subscription()).flatten();
+        // an update does not carry a long key that it leaves as it is: of an ended subscription the rest is enough
+        let ended = row.text("ended").filter(|_| !is_gone).and_then(|reason| {
+            Some(Ended {
+                id,
+                session: row.uuid("session_id")?,
+                durable: row.is_true("durable"),
+                reason: reason.to_owned(),
+            })
+        });
+        let is_made = !is_gone && ended.is_none() && table == ControlTable::Subscription;
+        let subscription = is_made.then(|| row.subscription()).flatten();
         let Some(place) = self.next_id()? else { return Ok(()) };
         match table {
             ControlTable::Session if is_gone => self.batch.deleted_sessions.push(id),
@@ -68,12 +77,12 @@ impl Capture {
                 }
             }
             ControlTable::Subscription => match (subscription, ended) {
-                (Some(subscription), Some(reason)) => self.ended(place, &subscription, &reason)?,
+                (_, Some(ended)) => self.ended(place, &ended)?,
                 (Some(subscription), None) => {
                     self.batch.routes.push(RouteChange::Add(subscription.clone()));
                     self.index.add(subscription);
                 }
-                (None, _) => observe(&Observation::SubscriptionUnreadable { id }),
+                (None, None) => observe(&Observation::SubscriptionUnreadable { id }),
             },
         }
         self.batch.weigh(0);
@@ -92,25 +101,28 @@ impl Capture {
         Ok(())
     }
 
-    fn ended(&mut self, place: EventId, subscription: &Subscription, reason: &str) -> Result<()> {
-        self.batch.routes.push(RouteChange::End(subscription.id));
-        if !self.index.remove(subscription.id) {
+    fn ended(&mut self, place: EventId, ended: &Ended) -> Result<()> {
+        self.batch.routes.push(RouteChange::End(ended.id));
+        if !self.index.remove(ended.id) {
             return Ok(());
         }
-        let mut body = format!("\"subscription_id\" : \"{}\", \"reason\" : ", subscription.id).into_bytes();
-        write_string(&mut body, reason);
+        let mut body = format!("\"subscription_id\" : \"{}\", \"reason\" : ", ended.id).into_bytes();
+        write_string(&mut body, &ended.reason);
         let mut entry = render::bare(place, self.begun()?, ChangeKind::SubscriptionEnded, None);
         entry.value = Some(String::from_utf8_lossy(&body).into_owned());
         let mut to = Recipients::new();
-        to.push(Recipient {
-            session: subscription.session,
-            durable: subscription.durable,
-            kind: Kind::Table,
-            visible: None,
-        });
+        to.push(Recipient { session: ended.session, durable: ended.durable, kind: Kind::Table, visible: None });
         self.deliver(entry, &to);
         Ok(())
     }
+}
+
+/// A subscription that ended by itself.
+struct Ended {
+    id: Uuid,
+    session: Uuid,
+    durable: bool,
+    reason: String,
 }
 
 /// A row of ours by its columns' names.
@@ -130,6 +142,10 @@ impl<'a> Fields<'_, 'a> {
 
     fn uuid(&self, name: &str) -> Option<Uuid> {
         self.text(name)?.parse().ok()
+    }
+
+    fn is_true(&self, name: &str) -> bool {
+        self.text(name) == Some("t")
     }
 
     fn array(&self, name: &str) -> Option<Option<Vec<String>>> {
@@ -153,7 +169,7 @@ impl<'a> Fields<'_, 'a> {
         Some(Subscription {
             id: self.uuid("id")?,
             session: self.uuid("session_id")?,
-            durable: self.text("durable")? == "t",
+            durable: self.is_true("durable"),
             relation: self.text("relation")?.parse().ok()?,
             selector: Selector::new(self.text("kind")?, attnum, self.array("key")?)?,
             visible,

@@ -38,8 +38,16 @@ pub struct Partition {
 #[serde(untagged)]
 enum DescribedShape {
     Scalar { scalar: u32 },
+    Known { known: KnownExtension },
     Array { array: Box<DescribedShape>, delimiter: char },
     Composite { composite: Vec<DescribedAttribute> },
+}
+
+/// An extension's type that is not told as its text.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum KnownExtension {
+    Hstore,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -51,12 +59,12 @@ struct DescribedAttribute {
 impl DescribedShape {
     fn shape(&self) -> Shape {
         match self {
-            // enums, ranges, and what extensions bring are told as their text
+            // enums, ranges, and nearly all that extensions bring are told as their text
             DescribedShape::Scalar { scalar } => Shape::builtin(*scalar).unwrap_or(Shape::Text),
-            DescribedShape::Array { array, delimiter } => Shape::Array {
-                element: Arc::new(array.shape()),
-                delimiter: u8::try_from(*delimiter).unwrap_or(b','),
-            },
+            DescribedShape::Known { known: KnownExtension::Hstore } => Shape::Hstore,
+            DescribedShape::Array { array, delimiter } => {
+                Shape::Array { element: Arc::new(array.shape()), delimiter: u8::try_from(*delimiter).unwrap_or(b',') }
+            }
             DescribedShape::Composite { composite } => Shape::Composite(
                 composite
                     .iter()

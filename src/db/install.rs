@@ -1,5 +1,7 @@
 //! Installs, migrates and removes the database side: two schemas, a publication, event triggers.
 
+use std::time::Duration;
+
 use tokio_postgres::{Client, Transaction};
 
 use super::connect::error;
@@ -24,6 +26,10 @@ const FILES: [&str; 12] = [
     include_str!("../../sql/event/engine.sql"),
     include_str!("../../sql/event/privilege.sql"),
 ];
+
+/// To the server a program that has just ended is there for some milliseconds more: its connections are still being closed.
+const ENDING_LOOKS: u32 = 20;
+const ENDING_PAUSE: Duration = Duration::from_millis(50);
 
 /// Only for superusers: others may not create event triggers.
 const DDL: &str = include_str!("../../sql/event/ddl.sql");
@@ -114,9 +120,7 @@ pub async fn uninstall(client: &mut Client) -> Result<bool> {
     if let Installed::Foreign(_) = installed {
         return Ok(false);
     }
-    if !slot::try_lock(client).await? {
-        return Err(Error::new(ErrorKind::Standby, "tidewire up is running on this database").hint("Stop it first."));
-    }
+    until_alone(client, &slot).await?;
     if installed == Installed::Nothing {
         // an uninstall that did not get further
         let left = matches!(slot::state(client, &slot).await?, slot::SlotState::Usable | slot::SlotState::Lost);
@@ -144,6 +148,19 @@ pub async fn uninstall(client: &mut Client) -> Result<bool> {
     transaction.commit().await.map_err(error)?;
     slot::drop(client, &slot).await?;
     Ok(true)
+}
+
+/// Takes the lock, and waits a moment for who served the database before.
+async fn until_alone(client: &Client, slot: &str) -> Result<()> {
+    let is_read = "select exists (select from pg_replication_slots where slot_name = $1 and active)";
+    for _ in 0..ENDING_LOOKS {
+        if slot::try_lock(client).await? && !client.query_one(is_read, &[&slot]).await.map_err(error)?.get::<_, bool>(0)
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(ENDING_PAUSE).await;
+    }
+    Err(Error::new(ErrorKind::Standby, "tidewire up is running on this database").hint("Stop it first."))
 }
 
 /// Refuses when users have made views of ours, or columns of our types: those would go with the schemas.

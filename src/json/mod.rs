@@ -10,7 +10,7 @@
 //! ```text
 //! shape, builtin      which way a type takes
 //! value               the dispatch, and the nested ways: arrays, vectors, composites
-//! escape number datetime compact      the flat ways
+//! escape number datetime compact hstore      the flat ways
 //! array composite quoted      readers of array_out's and record_out's syntax
 //! ```
 
@@ -20,6 +20,7 @@ mod compact;
 mod composite;
 mod datetime;
 mod escape;
+mod hstore;
 mod malformed;
 mod number;
 #[cfg(test)]

@@ -27,6 +27,7 @@ fn scalar_shape() -> impl Strategy<Value = Shape> {
         Shape::Jsonb,
         Shape::Timestamp,
         Shape::TimestampTz,
+        Shape::Hstore,
     ])
 }
 

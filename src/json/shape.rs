@@ -23,6 +23,8 @@ pub enum Shape {
     Timestamp,
     /// timestamptz: the `T`, and minutes in the offset (`JsonEncodeDateTime`).
     TimestampTz,
+    /// hstore, of the extension that comes with PostgreSQL: an object of strings (`hstore_to_json`).
+    Hstore,
     /// A true array (manual, section 8.15 "Arrays").
     Array {
         /// The elements' shape.
@@ -61,6 +63,7 @@ impl Shape {
             Shape::Jsonb => "jsonb",
             Shape::Timestamp => "timestamp",
             Shape::TimestampTz => "timestamp with time zone",
+            Shape::Hstore => "hstore",
             Shape::Array { .. } => "array",
             Shape::Vector(_) => "vector",
             Shape::Composite(_) => "composite",

@@ -5,6 +5,7 @@ use super::compact::write_compact;
 use super::composite::CompositeText;
 use super::datetime::write_timestamp;
 use super::escape::{write_quoted, write_string};
+use super::hstore::write_hstore;
 use super::malformed::Malformed;
 use super::number::write_number;
 use super::shape::{Attribute, Shape};
@@ -42,6 +43,7 @@ fn write_nested(out: &mut Vec<u8>, shape: &Shape, text: &[u8], depth: usize) -> 
         }
         Shape::Json | Shape::Jsonb => write_compact(out, text, shape.name()),
         Shape::Timestamp | Shape::TimestampTz => write_timestamp(out, text, shape.name()),
+        Shape::Hstore => write_hstore(out, text),
         Shape::Array { element, delimiter } => write_array(out, element, *delimiter, text, deeper()?),
         Shape::Vector(element) => write_vector(out, element, text, deeper()?),
         Shape::Composite(attributes) => write_composite(out, attributes, text, deeper()?),

@@ -10,7 +10,8 @@ async fn refused(client: &Client, sql: &str) -> String {
 }
 
 /// What everybody may call. Whoever adds to it thinks first of what the function does for somebody else.
-const FOR_ALL: &str = "_attnum _caller _caller_may_alter _check_watchable _is_caught_up _is_published _is_watched _key_attnums _key_names
+const FOR_ALL: &str =
+    "_attnum _caller _caller_may_alter _check_watchable _is_caught_up _is_published _is_watched _key_attnums _key_names
     _key_text _leaves _may_use _narrow_publications _note_own_watch _notification _partition_tree _patience _pinned_text
     _publication _publish _relation _slot _subscribe _tidewire_may_alter _unwatch _visible_part _watch_as_caller
     _watch_explicitly ack read session_attach session_create session_delete session_detach session_pin session_share
@@ -22,7 +23,8 @@ async fn nothing_but_the_interface_is_open_to_all() {
     database.install().await;
     let client = database.connect().await;
     client.sql("create role mallory").await;
-    let open = "from pg_proc where pronamespace = 'event'::regnamespace and has_function_privilege('mallory', oid, 'execute')";
+    let open =
+        "from pg_proc where pronamespace = 'event'::regnamespace and has_function_privilege('mallory', oid, 'execute')";
     let names = client.text(&format!("select string_agg(distinct proname, ' ' order by proname) {open}")).await;
     let mut expected: Vec<&str> = FOR_ALL.split_whitespace().collect();
     expected.sort_unstable();
@@ -41,10 +43,14 @@ async fn nothing_but_the_interface_is_open_to_all() {
         );
         assert_eq!(client.text(&names).await, expected, "{privilege}");
     }
-    let unsafe_definers = "select count(*) from pg_proc where pronamespace in ('event'::regnamespace, 'meta'::regnamespace)
+    let unsafe_definers =
+        "select count(*) from pg_proc where pronamespace in ('event'::regnamespace, 'meta'::regnamespace)
         and prosecdef and not 'search_path=pg_catalog, pg_temp' = any (proconfig)";
     assert_eq!(client.text(unsafe_definers).await, "0");
-    assert_eq!(client.text("select count(*) from pg_class where relnamespace = 'meta'::regnamespace and relkind = 'r'").await, "0");
+    assert_eq!(
+        client.text("select count(*) from pg_class where relnamespace = 'meta'::regnamespace and relkind = 'r'").await,
+        "0"
+    );
     for schema in ["event", "meta"] {
         assert_eq!(client.text(&format!("select has_schema_privilege('mallory', '{schema}', 'create')")).await, "f");
     }
@@ -55,8 +61,12 @@ async fn the_internal_functions_do_nothing_for_who_has_no_right_to_it() {
     let database = Database::start().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
-    client.sql("create role mallory login; create role ann login; create table secret (id int primary key, x text)").await;
-    client.sql("create table hers (id int primary key); alter table hers owner to ann; grant select on hers to mallory").await;
+    client
+        .sql("create role mallory login; create role ann login; create table secret (id int primary key, x text)")
+        .await;
+    client
+        .sql("create table hers (id int primary key); alter table hers owner to ann; grant select on hers to mallory")
+        .await;
     let ann = Subscriber::open_as(&database, "ann").await;
     let mut mallory = Subscriber::open_as(&database, "mallory").await;
     let denied = "42501 permission denied for";
@@ -93,12 +103,21 @@ async fn the_internal_functions_do_nothing_for_who_has_no_right_to_it() {
     let error = refused(&mallory, "select event._note_own_watch('public.hers'::regclass, true)").await;
     assert!(error.starts_with("42501 must be owner of table"), "{error}");
     for table in ["event.journal", "event.inbox", "event.session", "pg_catalog.pg_authid"] {
-        for call in ["_watch_explicitly('{}'::regclass)", "_note_own_watch('{}'::regclass, true)", "_subscribe(null, 'table', '{}'::regclass, null, null, null)"] {
+        for call in [
+            "_watch_explicitly('{}'::regclass)",
+            "_note_own_watch('{}'::regclass, true)",
+            "_subscribe(null, 'table', '{}'::regclass, null, null, null)",
+        ] {
             let error = refused(&mallory, &format!("select event.{}", call.replace("{}", table))).await;
             assert!(error.starts_with("0A000 cannot watch"), "{call}: {error}");
         }
     }
-    for (kind, rest) in [("table", "1::smallint, null, null"), ("all", "null, null, null"), ("row", "null, null, null"), ("row", "null, '{1}', '{1,2}'")] {
+    for (kind, rest) in [
+        ("table", "1::smallint, null, null"),
+        ("all", "null, null, null"),
+        ("row", "null, null, null"),
+        ("row", "null, '{1}', '{1,2}'"),
+    ] {
         let call = format!("select event._subscribe(null, '{kind}', 'public.hers'::regclass, {rest})");
         let error = refused(&mallory, &call).await;
         assert!(error.starts_with("23514") || error.starts_with("22023"), "{call}: {error}");
@@ -206,8 +225,14 @@ async fn nothing_in_the_search_path_is_run_with_tidewires_rights() {
     let mut subscriber = Subscriber::create(client, "event.session_create()").await;
     subscriber.sql("set search_path = pg_catalog").await;
     subscriber.sql(&format!("select event.subscribe_table({table})")).await;
-    subscriber.sql("select event.subscribe_row(meta.row_id('public', 'secret', array['a', 'b'], array['1', '2']))").await;
-    subscriber.sql("insert into public.secret values (1, 2, 'x'); update public.secret set x = 'y'; delete from public.secret").await;
+    subscriber
+        .sql("select event.subscribe_row(meta.row_id('public', 'secret', array['a', 'b'], array['1', '2']))")
+        .await;
+    subscriber
+        .sql(
+            "insert into public.secret values (1, 2, 'x'); update public.secret set x = 'y'; delete from public.secret",
+        )
+        .await;
     assert_eq!(subscriber.told().await.len(), 3);
 
     // her own path, her own temporary tables
@@ -227,6 +252,12 @@ async fn nothing_in_the_search_path_is_run_with_tidewires_rights() {
     let url = database.url();
     let checked = tidewire_text(&["check", "--database-url", &url]).await;
     assert!(checked.contains("tidewire is serving this database"), "{checked}");
+    let tail = Tidewire::spawn(&["tail", "secret", "--key", "a=1", "--key", "b=2", "--database-url", &url]);
+    tail.wait_for_log("listening to").await;
+    subscriber.sql("insert into public.secret values (1, 2, 'x'); delete from public.secret").await;
+    tail.lines(1).await;
+    assert!(tail.stop().await.success());
+    assert_eq!(subscriber.told().await.len(), 2);
     assert!(tidewire.stop().await.success());
     let again = Tidewire::up(&url).await;
     subscriber.sql("insert into public.secret values (1, 2, 'x')").await;

@@ -110,7 +110,8 @@ async fn every_kind_of_subscription_takes_every_name() {
         }
     }
     // the log quotes as PostgreSQL does: its names are those of the tables
-    let unknown = "select count(*) from (select distinct relation from event.change) c where to_regclass(c.relation) is null";
+    let unknown =
+        "select count(*) from (select distinct relation from event.change) c where to_regclass(c.relation) is null";
     assert_eq!(client.text(unknown).await, "0");
     assert_eq!(client.text("select count(distinct relation) from event.change").await, names.len().to_string());
 }
@@ -121,9 +122,11 @@ async fn composite_keys_are_told_apart() {
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
-        .sql("create table seat (\"Row\" text, v int, \"n o\" text, primary key (\"n o\", \"Row\"));
+        .sql(
+            "create table seat (\"Row\" text, v int, \"n o\" text, primary key (\"n o\", \"Row\"));
               create table many (a int, b uuid, c date, d timestamptz, e numeric(8,2), f bytea, g char(3), h bool,
-                                 v int, primary key (a, b, c, d, e, f, g, h))")
+                                 v int, primary key (a, b, c, d, e, f, g, h))",
+        )
         .await;
     let values = ["", "a", "b", "ab", "a,b", ",", "\"", "\\", "{}", "null", " "];
     let mut sessions = Vec::new();
@@ -163,6 +166,15 @@ async fn composite_keys_are_told_apart() {
     let yesterday = client.text("select 'yesterday'::date").await;
     assert_eq!(
         event.key(),
-        ["7", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", &yesterday, "2026-01-02 01:04:05+00", "10.00", "\\x0a", "x  ", "t"]
+        [
+            "7",
+            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+            &yesterday,
+            "2026-01-02 01:04:05+00",
+            "10.00",
+            "\\x0a",
+            "x  ",
+            "t"
+        ]
     );
 }

@@ -66,7 +66,11 @@ async fn a_url_that_leads_nowhere_is_told_without_its_password() {
     let port = database.cluster.port();
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let cases = [
-        (format!("postgresql://ann:secret@127.0.0.1:{port}/postgres"), 1, "password authentication failed for user \"ann\""),
+        (
+            format!("postgresql://ann:secret@127.0.0.1:{port}/postgres"),
+            1,
+            "password authentication failed for user \"ann\"",
+        ),
         (format!("postgresql://postgres:secret@127.0.0.1:{port}/nowhere"), 1, "database \"nowhere\" does not exist"),
         (format!("postgresql://nobody:secret@127.0.0.1:{port}/postgres"), 1, "role \"nobody\" does not exist"),
         (format!("postgresql://ann:secret@127.0.0.1:{closed}/postgres"), 1, "Connection refused"),
@@ -108,10 +112,18 @@ async fn names_that_are_another_programs_are_left_alone() {
     let client = database.connect().await;
     let slot = client.text("select 'tidewire_' || oid from pg_database where datname = 'postgres'").await;
     let cases = [
-        ("create publication tidewire", "drop publication tidewire", "publication \"tidewire\" exists and is not Tidewire's"),
+        (
+            "create publication tidewire",
+            "drop publication tidewire",
+            "publication \"tidewire\" exists and is not Tidewire's",
+        ),
         ("create schema meta", "drop schema meta", "schema \"meta\" exists and is not Tidewire's"),
         ("create schema event", "drop schema event", "schema \"event\" exists and is not Tidewire's"),
-        ("create schema event; create table event.installation (x int)", "drop schema event cascade", "schema \"event\" exists and is not Tidewire's"),
+        (
+            "create schema event; create table event.installation (x int)",
+            "drop schema event cascade",
+            "schema \"event\" exists and is not Tidewire's",
+        ),
         (
             &format!("select pg_create_logical_replication_slot('{slot}', 'test_decoding')"),
             &format!("select pg_drop_replication_slot('{slot}')"),
@@ -268,19 +280,11 @@ async fn a_second_one_stands_by_and_takes_over() {
     database.cluster.restart(StopMode::Fast).await.unwrap();
     let mut subscriber = Subscriber::attach(database.connect().await, &session).await;
     subscriber.events().await;
-    let mut both = [second, third];
-    let (serving, standing_by) = loop {
-        let ready = both.iter().position(|one| {
-            let log = one.stderr();
-            log.rfind("delivering from") > log.rfind("trying again in")
-        });
-        if let Some(at) = ready {
-            let [second, third] = both;
-            break if at == 0 { (second, third) } else { (third, second) };
-        }
+    let serves = |one: &Tidewire| one.stderr().rfind("delivering from") > one.stderr().rfind("trying again in");
+    while !serves(&second) && !serves(&third) {
         tokio::task::yield_now().await;
-        both = both;
-    };
+    }
+    let (serving, standing_by) = if serves(&second) { (second, third) } else { (third, second) };
     subscriber.sql("insert into t values (3)").await;
     assert_eq!(subscriber.told().await, [r#"insert table t 3 {"id":3}"#]);
     // a clean end is taken over from as well, and one that stands by ends cleanly
@@ -363,7 +367,10 @@ async fn uninstalling_puts_every_table_back_and_leaves_nothing() {
     client.sql("create view mine as select * from event.event; create table theirs (row meta.row_id)").await;
     let (code, stderr) = fails(&["uninstall", "--database-url", &url]).await;
     assert_eq!(code, 1);
-    assert!(stderr.starts_with("error: other objects depend on the schemas event and meta\ndetail: They are: "), "{stderr}");
+    assert!(
+        stderr.starts_with("error: other objects depend on the schemas event and meta\ndetail: They are: "),
+        "{stderr}"
+    );
     assert!(stderr.contains("column row of table public.theirs, rule _RETURN on view public.mine."), "{stderr}");
     client.sql("drop view mine; drop table theirs").await;
     let holder = database.connect().await;
@@ -398,7 +405,9 @@ async fn a_former_replica_identity_that_is_no_more_gives_way_to_the_default() {
     let database = Database::start().await;
     let url = database.url();
     let client = database.connect().await;
-    for (table, change) in [("gone", "drop index gone_code_key"), ("loose", "alter table loose alter code drop not null")] {
+    for (table, change) in
+        [("gone", "drop index gone_code_key"), ("loose", "alter table loose alter code drop not null")]
+    {
         client.sql(&format!("create table {table} (id int primary key, code text not null)")).await;
         client.sql(&format!("create unique index {table}_code_key on {table} (code)")).await;
         client.sql(&format!("alter table {table} replica identity using index {table}_code_key")).await;

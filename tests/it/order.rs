@@ -8,9 +8,11 @@ async fn many_writers_make_one_order_that_leads_from_what_was_to_what_is() {
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
-        .sql("create table account (id int primary key, balance int not null, note text);
+        .sql(
+            "create table account (id int primary key, balance int not null, note text);
               create table transfer (id bigserial primary key, source int, target int, amount int);
-              insert into account select g, 100 from generate_series(1, 20) g")
+              insert into account select g, 100 from generate_series(1, 20) g",
+        )
         .await;
     let mut accounts = Subscriber::open(&database).await;
     accounts.table("account").await;
@@ -35,8 +37,14 @@ async fn many_writers_make_one_order_that_leads_from_what_was_to_what_is() {
                     client.sql("begin").await;
                     client.sql(&format!("update account set balance = balance - {amount} where id = {low}")).await;
                     client.sql(&format!("insert into transfer values (default, {low}, {high}, {amount})")).await;
-                    client.sql(&format!("savepoint s; update account set note = 'no' where id = {low}; rollback to s")).await;
-                    client.sql(&format!("update account set balance = balance + {amount}, note = '{writer}' where id = {high}")).await;
+                    client
+                        .sql(&format!("savepoint s; update account set note = 'no' where id = {low}; rollback to s"))
+                        .await;
+                    client
+                        .sql(&format!(
+                            "update account set balance = balance + {amount}, note = '{writer}' where id = {high}"
+                        ))
+                        .await;
                     client.sql(end).await;
                     if at % 10 == writer {
                         let id = 1000 + writer * 100 + at;

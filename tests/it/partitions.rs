@@ -200,39 +200,84 @@ async fn a_truncate_names_what_was_emptied() {
 }
 
 #[tokio::test]
-async fn the_root_is_told_by_the_name_that_it_has() {
-    let database = Database::start().await;
-    let _tidewire = database.up().await;
-    let client = database.connect().await;
-    client
-        .sql(
-            "create schema archive;
-              create table log (id int primary key, v int) partition by range (id);
-              create table log_1 partition of log for values from (0) to (10);
-              insert into log values (1, 1)",
-        )
-        .await;
-    let mut table = Subscriber::open(&database).await;
-    table.table("log").await;
-    let mut field = Subscriber::open(&database).await;
-    field.field("log", "1", "v").await;
-    client.sql("update log set v = 2").await;
-    client.sql("alter table log rename to book").await;
-    client.sql("update book set v = 3").await;
-    client.sql("alter table book rename column v to w; update book set w = 4").await;
-    client.sql("alter table book set schema archive").await;
-    client.sql("update archive.book set w = 5").await;
-    client.sql("alter schema archive rename to attic; update attic.book set w = 6").await;
-    let told = [
-        "log 1 {\"v\":2}",
-        "book 1 {\"v\":3}",
-        "book 1 {\"w\":4}",
-        "archive.book 1 {\"w\":5}",
-        "attic.book 1 {\"w\":6}",
-    ];
-    assert_eq!(table.told().await.last().unwrap(), "update table attic.book 1 {\"w\":6}");
-    let told = told.map(|event| format!("update field {event}"));
-    assert_eq!(field.told().await.last(), told.last());
-    client.sql("update attic.book set w = 7").await;
-    assert_eq!(field.told().await, ["update field attic.book 1 {\"w\":7}"]);
+async fn a_partitions_changes_are_the_roots_as_it_was_at_the_change() {
+    for is_late in [false, true] {
+        let database = Database::start().await;
+        let mut tidewire = Some(database.up().await);
+        let client = database.connect().await;
+        client
+            .sql(
+                "create schema archive;
+                  create table log (id int primary key, v int) partition by range (id);
+                  create table log_1 partition of log for values from (0) to (10);
+                  create table log_2 (v int, id int not null, primary key (id));
+                  alter table log attach partition log_2 for values from (10) to (20);
+                  insert into log values (1, 1), (11, 1)",
+            )
+            .await;
+        let mut table = Subscriber::open(&database).await;
+        table.table("log").await;
+        let mut field = Subscriber::open(&database).await;
+        field.field("log", "1", "v").await;
+        client.sql("select event.sync()").await;
+        if is_late {
+            assert!(tidewire.take().unwrap().stop().await.success());
+        }
+        for change in [
+            "update log set v = 2",
+            "alter table log rename to book",
+            "update book set v = 3 where id = 1",
+            "alter table book rename column v to w; update book set w = 4 where id = 1",
+            "alter table book set schema archive",
+            "update archive.book set w = 5 where id = 1",
+            "alter schema archive rename to attic; update attic.book set w = 6 where id = 1",
+            "update attic.book set w = 7",
+            "alter table attic.book detach partition log_2",
+            "update log_2 set w = 8",
+            "drop table log_2",
+            "truncate log_1",
+            "create table log_3 partition of attic.book for values from (20) to (30); insert into attic.book values (21, 9)",
+            "delete from attic.book",
+            "drop table log_3",
+            "drop table attic.book",
+        ] {
+            client.sql(change).await;
+        }
+        if is_late {
+            tidewire = Some(database.up().await);
+        }
+        assert_eq!(
+            table.told().await,
+            [
+                r#"update table log 1 {"v":2}"#,
+                r#"update table log 11 {"v":2}"#,
+                r#"update table book 1 {"v":3}"#,
+                r#"update table book 1 {"w":4}"#,
+                r#"update table archive.book 1 {"w":5}"#,
+                r#"update table attic.book 1 {"w":6}"#,
+                r#"update table attic.book 1 {"w":7}"#,
+                r#"update table attic.book 11 {"w":7}"#,
+                "truncate table attic.book",
+                r#"insert table attic.book 21 {"id":21,"w":9}"#,
+                "delete table attic.book 21",
+                "subscription_ended relation_dropped",
+            ],
+            "late: {is_late}"
+        );
+        assert_eq!(
+            field.told().await,
+            [
+                r#"update field log 1 {"v":2}"#,
+                r#"update field book 1 {"v":3}"#,
+                r#"update field book 1 {"w":4}"#,
+                r#"update field archive.book 1 {"w":5}"#,
+                r#"update field attic.book 1 {"w":6}"#,
+                r#"update field attic.book 1 {"w":7}"#,
+                "truncate field attic.book",
+                "subscription_ended relation_dropped",
+            ],
+            "late: {is_late}"
+        );
+        assert!(tidewire.unwrap().stop().await.success());
+    }
 }

@@ -150,7 +150,9 @@ async fn a_table_of_another_owner_is_watched_by_whoever_may_alter_it() {
     twice.table("d").await;
     twice.sql("insert into d values (1)").await;
     assert_eq!(twice.told().await, [r#"insert table d 1 {"id":1}"#]);
-    twice.sql("create table e (id int primary key); select event.watch('public.e'); select event.unwatch('public.e')").await;
+    twice
+        .sql("create table e (id int primary key); select event.watch('public.e'); select event.unwatch('public.e')")
+        .await;
     assert_eq!(client.text("select relreplident from pg_class where relname = 'e'").await, "d");
 }
 
@@ -192,7 +194,7 @@ async fn row_level_security_that_applies_to_the_owner_is_refused() {
     Subscriber::open(&database).await.sql(subscribe).await;
 }
 
-/// Changes the table until the session is told that its subscription ended; returns why.
+/// Changes something until the session is told that its subscription ended; returns why.
 async fn ended(client: &Client, subscriber: &mut Subscriber, change: &str) -> String {
     let begun = std::time::Instant::now();
     while begun.elapsed() < crate::support::PATIENCE {
@@ -212,13 +214,33 @@ async fn a_subscription_ends_with_the_privilege() {
     let client = database.connect().await;
     let cases = [
         ("revoke select on t from reader", "subscribe_table(meta.relation_id('public', 't'))", "privilege_revoked"),
-        ("revoke select (a) on t from narrow", "subscribe_column(meta.column_id('public', 't', 'a'))", "privilege_revoked"),
-        ("revoke select (id) on t from narrow", "subscribe_field(meta.field_id('public', 't', 'id', '1', 'a'))", "privilege_revoked"),
-        ("revoke select (b) on t from narrow", "subscribe_column(meta.column_id('public', 't', 'a'))", "privilege_revoked"),
+        (
+            "revoke select (a) on t from narrow",
+            "subscribe_column(meta.column_id('public', 't', 'a'))",
+            "privilege_revoked",
+        ),
+        (
+            "revoke select (id) on t from narrow",
+            "subscribe_field(meta.field_id('public', 't', 'id', '1', 'a'))",
+            "privilege_revoked",
+        ),
+        (
+            "revoke select (b) on t from narrow",
+            "subscribe_column(meta.column_id('public', 't', 'a'))",
+            "privilege_revoked",
+        ),
         // its inserts would still have all columns
-        ("revoke select on t from reader; grant select (id, a) on t to reader", "subscribe_column(meta.column_id('public', 't', 'a'))", "privilege_revoked"),
+        (
+            "revoke select on t from reader; grant select (id, a) on t to reader",
+            "subscribe_column(meta.column_id('public', 't', 'a'))",
+            "privilege_revoked",
+        ),
         ("alter table t enable row level security", "subscribe_table(meta.relation_id('public', 't'))", "row_security"),
-        ("alter table t enable row level security", "subscribe_column(meta.column_id('public', 't', 'a'))", "row_security"),
+        (
+            "alter table t enable row level security",
+            "subscribe_column(meta.column_id('public', 't', 'a'))",
+            "row_security",
+        ),
     ];
     client.sql("create role reader login; create role narrow login").await;
     for (what, call, reason) in cases {
@@ -250,6 +272,71 @@ async fn a_subscription_ends_with_the_privilege() {
 }
 
 #[tokio::test]
+async fn what_is_committed_after_the_privilege_is_gone_is_not_told() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create role boss; create role reader login").await;
+    let cases = [
+        ("revoke select on s.t from reader", "privilege_revoked"),
+        ("revoke select on all tables in schema s from reader", "privilege_revoked"),
+        ("revoke usage on schema s from reader", "privilege_revoked"),
+        ("revoke all on s.t from reader; grant select (id) on s.t to reader", "privilege_revoked"),
+        ("alter table s.t enable row level security", "row_security"),
+        (
+            "alter table s.t rename to u; revoke select on s.u from reader; alter table s.u rename to t",
+            "privilege_revoked",
+        ),
+        (
+            "begin; insert into s.t values (2); revoke select on s.t from reader; insert into s.t values (3); commit",
+            "privilege_revoked",
+        ),
+    ];
+    for (what, reason) in cases {
+        client.sql("create schema s; create table s.t (id int primary key)").await;
+        client.sql("grant usage on schema s to reader; grant select on s.t to reader").await;
+        let mut subscriber = Subscriber::open_as(&database, "reader").await;
+        subscriber.sql("select subscribe_table(meta.relation_id('s', 't'))").await;
+        client.sql("insert into s.t values (1)").await;
+        client.sql(what).await;
+        client.sql("insert into s.t values (4)").await;
+        let told = subscriber.told().await;
+        assert_eq!(told.first().unwrap(), r#"insert table s.t 1 {"id":1}"#, "{what}");
+        assert_eq!(told.last().unwrap(), &format!("subscription_ended {reason}"), "{what}");
+        assert_eq!(told.len(), if what.contains("(2)") { 3 } else { 2 }, "{what}: {told:?}");
+        subscriber.sql(&format!("select session_delete('{}')", subscriber.session)).await;
+        client.sql("drop schema s cascade").await;
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_ends_with_what_the_privilege_came_from() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create role team; create role reader login; create role auditor login bypassrls; create role root login superuser").await;
+    client.sql("create table t (id int primary key, n int); create table closed (id int primary key, n int)").await;
+    client.sql("alter table closed enable row level security; grant select on t, closed to team, auditor").await;
+    client.sql("insert into t values (1, 0); insert into closed values (1, 0); create table other (id serial)").await;
+    let cases = [
+        ("reader", "grant team to reader", "t", "revoke team from reader", "privilege_revoked"),
+        ("auditor", "select", "closed", "alter role auditor nobypassrls", "row_security"),
+        ("root", "select", "closed", "alter role root nosuperuser", "row_security"),
+    ];
+    for (role, grant, table, revoke, reason) in cases {
+        client.sql(grant).await;
+        let mut subscriber = Subscriber::open_as(&database, role).await;
+        subscriber.table(table).await;
+        client.sql(revoke).await;
+        // no change of the table itself is needed
+        let told = ended(&client, &mut subscriber, "insert into other default values").await;
+        assert_eq!(told, format!("subscription_ended {reason}"), "{revoke}");
+        client.sql(&format!("update {table} set n = n + 1")).await;
+        assert_eq!(subscriber.told().await, [""; 0]);
+    }
+}
+
+#[tokio::test]
 async fn a_session_goes_with_its_owner() {
     let database = Database::start().await;
     let _tidewire = database.up().await;
@@ -270,7 +357,9 @@ async fn a_session_is_its_owners_and_of_those_it_is_shared_with() {
     let database = Database::start().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
-    client.sql("create role ann login; create role eve login; create role team; create role tom login; grant team to tom").await;
+    client
+        .sql("create role ann login; create role eve login; create role team; create role tom login; grant team to tom")
+        .await;
     client.sql("create table t (id int primary key); create table ours (id int primary key)").await;
     client.sql("grant select on t to ann; grant select on ours to ann, eve, tom").await;
     let mut ann = Subscriber::open_as(&database, "ann").await;
@@ -305,16 +394,16 @@ async fn a_session_is_its_owners_and_of_those_it_is_shared_with() {
         assert_eq!(eve.text(&format!("select count(*) from event.{hidden}")).await, own, "{hidden}");
     }
     eve.sql("delete from event.event").await;
-    assert_eq!(ann.inbox().await, [event.clone()]);
+    assert_eq!(ann.inbox().await, std::slice::from_ref(&event));
 
     // shared, it is read, acknowledged and subscribed with, but it stays ann's
     ann.sql(&format!("select session_share('{session}', 'team'); select session_share('{session}', 'team')")).await;
     assert_eq!(ann.text("select shared_with from event.session").await, "{team}");
     let mut tom = Subscriber::attach(database.connect_as("tom").await, &session).await;
-    assert_eq!(tom.events().await, [event.clone()]);
-    assert_eq!(tom.inbox().await, [event.clone()]);
+    assert_eq!(tom.events().await, std::slice::from_ref(&event));
+    assert_eq!(tom.inbox().await, std::slice::from_ref(&event));
     // what is sent again is sent on the session's channel, to all that listen there
-    assert_eq!(ann.events().await, [event.clone()]);
+    assert_eq!(ann.events().await, std::slice::from_ref(&event));
     tom.table("ours").await;
     let error = refused(&tom, "select subscribe_table(meta.relation_id('public', 't'))").await;
     assert!(error.starts_with("42501 permission denied for table"), "tom gains nothing: {error}");

@@ -68,7 +68,9 @@ async fn restarts_among_writers_leave_each_change_once_in_order() {
                     // a thousand transactions a second are enough
                     client.sql("begin; select pg_sleep(0.003)").await;
                     let row = format!("{writer}, repeat('x', {at} % 97)");
-                    client.sql(&format!("insert into t (writer, v) select {row} from generate_series(1, {rows})")).await;
+                    client
+                        .sql(&format!("insert into t (writer, v) select {row} from generate_series(1, {rows})"))
+                        .await;
                     client.sql(if at % 9 == 4 { "rollback" } else { "commit" }).await;
                 }
             })
@@ -161,14 +163,20 @@ async fn what_was_subscribed_to_meanwhile_holds_from_its_place_on() {
     assert!(leaving.inbox().await.is_empty() && gone.inbox().await.is_empty());
     assert_eq!(client.text("select count(*) from event.route").await, "2");
 
+    // a session that is not durable is told what its connection was there for
+    let mut live = Subscriber::create(database.connect().await, "session_create(durable => false)").await;
+    live.table("t").await;
+
     // and once more, with nothing to do in between
     assert!(tidewire.stop().await.success());
     let tidewire = database.up().await;
     assert!(before.told().await.is_empty());
     assert!(tidewire.stop().await.success());
-    let _tidewire = database.up().await;
     client.sql(&insert(11)).await;
-    assert_eq!(during.told().await, inserted("table", &[11]));
+    let _tidewire = database.up().await;
+    client.sql(&insert(12)).await;
+    assert_eq!(during.told().await, inserted("table", &[11, 12]));
+    assert_eq!(live.told().await, inserted("table", &[11, 12]));
 }
 
 /// Rows of a transaction that is written in several pieces.

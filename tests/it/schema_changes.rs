@@ -300,3 +300,65 @@ async fn without_the_event_trigger_the_sweep_ends_what_lost_its_object() {
         assert!(events[2].payload().contains("relation_dropped"), "{}", events[2].payload());
     }
 }
+
+/// Text that does not get shorter by compression: PostgreSQL stores long ones apart, and then an UPDATE of something else
+/// does not carry them in the WAL.
+const RANDOM: &str = "(select string_agg(md5(g::text), '') from generate_series(1, 80) g)";
+
+#[tokio::test]
+async fn what_tidewire_stores_apart_is_not_lost() {
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    // a key of 2560 bytes, and 300 columns with long names
+    let columns = "(select string_agg(format('%I int', md5(g::text) || md5(g::text || 'x')), ', ') from generate_series(1, 300) g)";
+    client
+        .sql(&format!("create table large (id text primary key, v int); insert into large values ({RANDOM}, 1)"))
+        .await;
+    client
+        .sql(&format!(
+            "do $$ begin execute format('create table wide (id int primary key, %s, v int)', {columns}); end $$"
+        ))
+        .await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("wide").await;
+    let row = format!("select subscribe_field(meta.field_id('public', 'large', 'id', {RANDOM}, 'v'))");
+    subscriber.sql(&row).await;
+    let stored = "select pg_column_size(description) > 2000 from event.watched where relation = 'wide'::regclass";
+    assert_eq!(client.text(stored).await, "t");
+
+    client.sql("select event.watch('wide')").await;
+    client.sql("insert into wide (id, v) values (1, 1)").await;
+    client.sql("update large set v = 2").await;
+    let told = subscriber.events().await;
+    assert_eq!(told[0].key(), ["1"]);
+    assert_eq!(subscriber.inbox().await[0].json["payload"].as_object().unwrap().len(), 302);
+    assert_eq!(told[1].operation(), "update");
+
+    assert!(tidewire.stop().await.success());
+    client.sql("alter table wide rename column v to w").await;
+    client.sql("update wide set w = 2").await;
+    client.sql("drop table large").await;
+    let _tidewire = database.up().await;
+    assert_eq!(subscriber.told().await, [r#"update table wide 1 {"w":2}"#, "subscription_ended relation_dropped"]);
+    assert_eq!(client.text("select count(*) from event.subscription").await, "1");
+}
+
+#[tokio::test]
+async fn a_schema_change_that_could_not_be_followed_at_once_is_followed_soon() {
+    let mut story = Story::start(Seen::AtOnce, "create table t (id int primary key, v int); insert into t values (1, 1)").await;
+    // what tidewire would write down is locked by somebody's open transaction
+    let busy = story.database.connect().await;
+    busy.sql("begin; select from event.watched for update").await;
+    story.happens(&["alter table t rename to renamed", "alter table renamed rename v to w"]).await;
+    busy.sql("commit").await;
+    let client = story.database.connect().await;
+    let mut at = 0;
+    let followed = async {
+        while !story.told().await[0].iter().any(|told| told.starts_with("update table renamed 1")) {
+            at += 1;
+            client.sql(&format!("update renamed set w = {at}")).await;
+        }
+    };
+    tokio::time::timeout(crate::support::PATIENCE, followed).await.expect("it is never followed");
+}

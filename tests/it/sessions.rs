@@ -147,7 +147,10 @@ async fn what_is_acknowledged_leaves_the_inbox() {
     one.sql(&ack(events[1].id())).await;
     one.sql(&ack(events[3].id())).await;
     assert_eq!(one.inbox().await, events[4..], "again, or less, is nothing");
-    assert_eq!(one.text("select acked_through from event.session where acked_through is not null").await, events[3].id());
+    assert_eq!(
+        one.text("select acked_through from event.session where acked_through is not null").await,
+        events[3].id()
+    );
     let error = one.try_sql(&ack("00FFFFFFFFFFFFFF-00000001")).await.unwrap_err();
     assert!(error.message().contains("is not in the inbox"), "{error}");
     let error = one.try_sql(&ack("nonsense")).await.unwrap_err();
@@ -186,9 +189,11 @@ async fn a_deleted_session_leaves_nothing_behind() {
     let client = database.connect().await;
     client.sql(TABLE).await;
     client
-        .sql("create table by_index (id int not null unique, v int);
+        .sql(
+            "create table by_index (id int not null unique, v int);
               alter table by_index replica identity using index by_index_id_key;
-              create table nothing (id int); alter table nothing replica identity nothing")
+              create table nothing (id int); alter table nothing replica identity nothing",
+        )
         .await;
     let identities = "select string_agg(relname || ' ' || relreplident::text, ', ' order by relname)
                       from pg_class where relname in ('t', 'by_index', 'nothing')";
@@ -233,8 +238,10 @@ async fn a_shared_session_is_used_by_several_at_once() {
     let client = database.connect().await;
     client.sql(TABLE).await;
     client
-        .sql("create role ann login; create role bob login; create role team; create role carl login in role team;
-              grant select on t to ann, bob; select event.watch('t')")
+        .sql(
+            "create role ann login; create role bob login; create role team; create role carl login in role team;
+              grant select on t to ann, bob; select event.watch('t')",
+        )
         .await;
     let mut ann = Subscriber::open_as(&database, "ann").await;
     let session = ann.session.clone();
@@ -277,7 +284,10 @@ async fn a_shared_session_is_used_by_several_at_once() {
     assert!(ann.inbox().await.is_empty());
 
     // who does not see the table cannot subscribe to it through another's session
-    let error = carl.try_sql(&format!("select subscribe_column('{session}', meta.column_id('public', 't', 'v'))")).await.unwrap_err();
+    let error = carl
+        .try_sql(&format!("select subscribe_column('{session}', meta.column_id('public', 't', 'v'))"))
+        .await
+        .unwrap_err();
     assert_eq!(error.code().code(), "42501", "{error}");
     ann.sql(&format!("select session_delete('{session}')")).await;
     bob.try_sql(&attach).await.unwrap_err();
@@ -300,7 +310,8 @@ async fn a_session_that_is_not_durable_lives_as_long_as_its_connections() {
     for table in ["inbox", "journal"] {
         assert_eq!(client.text(&format!("select count(*) from event.{table}")).await, "0");
     }
-    let error = live.try_sql(&format!("select ack('{}', '0000000000000001-00000001')", live.session)).await.unwrap_err();
+    let error =
+        live.try_sql(&format!("select ack('{}', '0000000000000001-00000001')", live.session)).await.unwrap_err();
     assert!(error.message().contains("keeps no inbox"), "{error}");
     let mut third = Subscriber::attach(database.connect().await, &live.session).await;
     assert!(third.told().await.is_empty(), "there is nothing to send again");
@@ -357,7 +368,10 @@ async fn a_rolled_back_session_never_was() {
     let error = client.try_sql("select subscribe_table(meta.relation_id('public', 't'))").await.unwrap_err();
     assert_eq!(error.message(), "this connection has no current session");
     assert_eq!(client.text("select count(*) from pg_listening_channels()").await, "0");
-    assert_eq!(client.text("select count(*) from pg_locks where locktype = 'advisory' and mode = 'ShareLock'").await, "0");
+    assert_eq!(
+        client.text("select count(*) from pg_locks where locktype = 'advisory' and mode = 'ShareLock'").await,
+        "0"
+    );
 
     // all in one transaction that is not rolled back
     client.sql("begin").await;

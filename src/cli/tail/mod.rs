@@ -97,7 +97,7 @@ impl Tail {
     }
 
     async fn open(&self, target: &Target) -> Result<Open> {
-        let Connection { mut client, notifications } = target.connect().await?;
+        let Connection { mut client, notifications } = target.connect_pinned().await?;
         if !matches!(install::installed(&client).await?, Installed::Version(_)) {
             let shown = target.display();
             return Err(Error::new(ErrorKind::Setup, format!("Tidewire is not installed in {shown}")).hint(format!(

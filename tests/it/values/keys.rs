@@ -15,7 +15,7 @@ const TYPES: &str = "create type mood as enum ('sad', 'so, so'); create type pai
 /// The key's type, the keys of the table's rows, and spellings of the first.
 type Case = (&'static str, &'static [&'static str], &'static [&'static str]);
 
-const CASES: [Case; 46] = [
+const CASES: [Case; 47] = [
     ("integer", &["7", "70", "-7"], &["7", "007", " 7", "+7 "]),
     ("smallint", &["-7", "7"], &["-007"]),
     ("bigint", &["9007199254740993", "9007199254740992"], &[" 9007199254740993"]),
@@ -69,6 +69,7 @@ const CASES: [Case; 46] = [
     ("bit(3)", &["101", "100"], &["101", "b101"]),
     ("int4range", &["[1,4)", "[1,3)"], &["[1,3]", "(0,4)"]),
     ("jsonb", &["{\"a\":2,\"b\":1}", "{}"], &["{\"b\" : 1, \"a\" : 2}"]),
+    ("pair", &["(1,x)", "(1,y)"], &["( 1,x)", "(\"1\",\"x\")"]),
     ("pair[]", &["{\"(1,x)\",NULL}", "{\"(1,y)\"}"], &["{ \"(1,x)\" , null }"]),
 ];
 

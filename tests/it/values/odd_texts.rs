@@ -19,8 +19,10 @@ async fn json_that_jsonb_refuses_is_told_as_it_was_written() {
     let owner = database.connect().await;
     owner.sql(SEARCH_PATH).await;
     owner
-        .sql("create role reader login; create table note (id int primary key, doc json, secret json);
-              grant select (id, doc) on note to reader; select event.watch('note')")
+        .sql(
+            "create role reader login; create table note (id int primary key, doc json, secret json);
+              grant select (id, doc) on note to reader; select event.watch('note')",
+        )
         .await;
     // Who may not see all columns is shown a part of each row, which has to be taken apart.
     let mut reader = Subscriber::create(database.connect_as("reader").await, "session_create()").await;
@@ -64,7 +66,10 @@ async fn an_event_is_cut_short_at_the_same_size_in_any_encoding() {
     subscriber.sql("insert into note values (1, repeat('é', 4500)), (2, repeat('é', 3000))").await;
     subscriber.sql("select event.sync('20 s')").await;
     let told = subscriber.notifications(2).await;
-    assert_eq!(told.iter().map(|told| told.payload().contains("\"truncated\" : true")).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(
+        told.iter().map(|told| told.payload().contains("\"truncated\" : true")).collect::<Vec<_>>(),
+        [true, false]
+    );
     let mut again = Subscriber::attach(Client::connect(&url).await, &subscriber.session).await;
     let sent_again = again.notifications(2).await;
     for (told, again) in told.iter().zip(&sent_again) {

@@ -115,7 +115,9 @@ async fn change(source: &mut Source, client: &crate::support::Client, table: usi
         17 => client.sql(&format!("update t{table} set id = -id where id = {id} and id > 0")).await,
         _ => {
             let other = source.draw(0..ROWS);
-            let statement = format!("update t{table} t set c{column} = o.c{column} from t{table} o where t.id = {id} and o.id = {other}");
+            let statement = format!(
+                "update t{table} t set c{column} = o.c{column} from t{table} o where t.id = {id} and o.id = {other}"
+            );
             client.sql(&statement).await;
         }
     }

@@ -56,7 +56,7 @@ pub const SETUP: &str = r#"
 pub fn of(key: &str) -> Option<Vec<String>> {
     let texts: &[&str] = match key {
         // Their input functions refuse everything, and nothing in SQL makes one.
-        "gtsvector" | "pg_brin_bloom_summary" | "pg_brin_minmax_multi_summary" => &[],
+        "gtsvector" | "ghstore" | "ltree_gist" | "pg_brin_bloom_summary" | "pg_brin_minmax_multi_summary" => &[],
         "bool" => &["t", "f"],
         "int2" => &["0", "-1", "32767", "-32768"],
         "int4" => &["0", "-1", "2147483647", "-2147483648"],
@@ -255,6 +255,12 @@ pub fn of(key: &str) -> Option<Vec<String>> {
         "floatmultirange" => &["{}", "{[-1.5,0.1),(1e10,)}"],
         "textrange" => &["empty", "[a,b)", "[\"it's, \\\"q\\\" \",)", "[\"\",é)"],
         "textmultirange" => &["{}", "{[a,b),[\"c d\",\"e\\\\f\"]}"],
+        "hstore" => &["", "a=>1, b=>NULL", "\"\"=>\"\", \"q\\\"uo\\\\te\"=>\"=>, é\", bb=>\"NULL\", \"a\"=>\" {}\t\""],
+        "citext" => &["", "Ünï \"Çode\"", "NULL"],
+        "ltree" => &["", "Top.Child_1.x"],
+        "lquery" => &["*.Top@*|b.!c{1,2}.*"],
+        "ltxtquery" => &["Europe & Russia*@ & !Transportation"],
+        "cube" => &["(1,2),(0.1,-1e300)", "()", "(0)"],
         "nothing" => &["()"],
         "positive" | "more_positive" => &["2", "2147483647"],
         "flags" => &["000", "101"],

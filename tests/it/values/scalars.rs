@@ -101,9 +101,11 @@ fn json() -> BoxedStrategy<String> {
     let space = || select(vec!["", "", " ", "\n\t", " \r\n "]);
     let string = || text(8).prop_map(|text| serde_json::to_string(&text).unwrap());
     let numbers = vec!["null", "true", "false", "0", "-0", "1.50", "-12e3", "1E-5", "123456789012345678901234567890"];
-    let leaf = prop_oneof![select(numbers).prop_map(str::to_owned), string(), Just("\"\\u00e9\\/\\ud83d\\udc18\"".to_owned())];
+    let leaf =
+        prop_oneof![select(numbers).prop_map(str::to_owned), string(), Just("\"\\u00e9\\/\\ud83d\\udc18\"".to_owned())];
     let tree = leaf.prop_recursive(3, 12, 4, move |inner| {
-        let member = (string(), space(), inner.clone()).prop_map(|(name, space, value)| format!("{name}{space}:{value}"));
+        let member =
+            (string(), space(), inner.clone()).prop_map(|(name, space, value)| format!("{name}{space}:{value}"));
         prop_oneof![
             (vec(inner, 0..4), space()).prop_map(|(items, space)| format!("[{space}{}{space}]", items.join(","))),
             (vec(member, 0..4), space())

@@ -83,7 +83,7 @@ impl ServerTypes {
         match &self.by_oid[&oid] {
             Type { kind: Kind::Domain(base), .. } => self.is_scalar(*base),
             Type { kind: Kind::Scalar, key, .. } => {
-                !["json", "jsonb", "int2vector", "oidvector"].contains(&key.as_str())
+                !["json", "jsonb", "int2vector", "oidvector", "hstore"].contains(&key.as_str())
             }
             _ => false,
         }
