@@ -22,6 +22,10 @@ const STANDBY_LOOKS_EVERY: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// How long a stop waits for the last batch. It can take for ever: a batch waits until its changes can be read, and a commit may
+/// be waiting for a standby that is gone. What is not written then is written at the next start.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
 /// Upkeep runs at most this often, and only when the database moved on.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
@@ -97,7 +101,19 @@ async fn serve_once(
     observe(&Observation::Delivering { database: &shown, from, subscriptions: count });
     ready();
 
-    let walked = Box::pin(capture.run(outlets, stop.clone())).await;
+    let patience = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_WITHIN).await;
+    };
+    let walked = tokio::select! {
+        walked = Box::pin(capture.run(outlets, stop.clone())) => walked,
+        () = patience => {
+            observe(&Observation::StoppedShort);
+            writing.abort();
+            keeping.abort();
+            return Ok(());
+        }
+    };
     // the walk dropped its end of the channels: the writer stops after what it has
     let wrote = (&mut writing).await;
     keeping.abort();

@@ -78,6 +78,8 @@ pub enum Observation<'a> {
     },
     /// The program was told to stop.
     Stopping,
+    /// The last batch could not be written in time.
+    StoppedShort,
 }
 
 /// Logs it.
@@ -110,6 +112,9 @@ pub fn observe(observation: &Observation<'_>) {
             tracing::error!("the description of table {table} cannot be read: {why}");
         }
         Observation::UpkeepFailed { error } => tracing::warn!("upkeep failed: {}", one_line(error)),
+        Observation::StoppedShort => {
+            tracing::warn!("the last batch could not be written in time; it is written again at the next start");
+        }
         Observation::Stopping => tracing::info!("stopping: writing what was read, acknowledging"),
     }
 }

@@ -144,3 +144,33 @@ async fn an_event_waits_until_its_change_can_be_read() {
         "tables that could not be read yet are described as they became"
     );
 }
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_commit_that_waits_for_ever() {
+    let database = Database::start_with(&[("synchronous_commit", "local")]).await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, v int)").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client.sql("select event.sync()").await;
+    client.sql("alter system set synchronous_standby_names = 'nobody'").await;
+    client.sql("select pg_reload_conf()").await;
+    let writer = database.connect().await;
+    writer.sql("set synchronous_commit = on").await;
+    let waiting = tokio::spawn(async move { writer.sql("insert into t values (1, 1)").await });
+    let asked = "select count(*) from pg_stat_activity where application_name = 'tidewire'
+                 and query like '%pg_current_snapshot%'
+                 and query_start > (select state_change from pg_stat_activity where wait_event = 'SyncRep')";
+    while client.text(asked).await == "0" {
+        tokio::task::yield_now().await;
+    }
+    assert!(tidewire.stop().await.success());
+    assert!(subscriber.inbox().await.is_empty());
+
+    client.sql("alter system reset synchronous_standby_names").await;
+    client.sql("select pg_reload_conf()").await;
+    waiting.await.unwrap();
+    let _tidewire = database.up().await;
+    assert_eq!(subscriber.told().await, [r#"insert table t 1 {"id":1,"v":1}"#]);
+}

@@ -266,6 +266,10 @@ async fn a_lost_slot_is_told_as_a_gap() {
     assert_eq!(subscriber.told().await, [r#"insert table t 1 {"id":1}"#]);
     assert!(tidewire.stop().await.success());
     client.sql("insert into t values (2)").await;
+    // the server notices a moment later that nobody holds it any more
+    while client.text("select count(*) from pg_replication_slots where active").await != "0" {
+        tokio::task::yield_now().await;
+    }
     client.sql("select pg_drop_replication_slot(slot) from event.installation").await;
     client.sql("insert into t values (3)").await;
     let during = Subscriber::open(&database).await;

@@ -346,7 +346,8 @@ async fn what_tidewire_stores_apart_is_not_lost() {
 
 #[tokio::test]
 async fn a_schema_change_that_could_not_be_followed_at_once_is_followed_soon() {
-    let mut story = Story::start(Seen::AtOnce, "create table t (id int primary key, v int); insert into t values (1, 1)").await;
+    let mut story =
+        Story::start(Seen::AtOnce, "create table t (id int primary key, v int); insert into t values (1, 1)").await;
     // what tidewire would write down is locked by somebody's open transaction
     let busy = story.database.connect().await;
     busy.sql("begin; select from event.watched for update").await;
