@@ -108,6 +108,7 @@ pub async fn examine(target: &Target) -> Result<Vec<Requirement>> {
     let name = installation::slot_name(&client).await?;
     found.push(server::synchronous(&client).await?);
     found.extend(server::room(&client, &name).await?);
+    found.push(server::encoding(&client).await?);
     found.push(server::patience(&client).await?);
     found.push(server::retention(&client).await?);
     found.push(role::replication(&client).await?);

@@ -119,6 +119,21 @@ pub(super) async fn room(client: &Client, slot: &str) -> Result<Vec<Requirement>
     ])
 }
 
+/// Whether every text can be told in UTF-8.
+pub(super) async fn encoding(client: &Client) -> Result<Requirement> {
+    let row = client.query_one("select current_setting('server_encoding')", &[]).await.map_err(error)?;
+    let encoding: &str = row.get(0);
+    Ok(if encoding == "SQL_ASCII" {
+        Requirement::warning(
+            "the database's encoding is SQL_ASCII: the server ends the stream at the first text that is not UTF-8, \
+             and events wait until it is gone",
+        )
+        .remedy("-- move the data to a database with encoding UTF8")
+    } else {
+        Requirement::met(format!("the database's encoding is {encoding}"))
+    })
+}
+
 /// Whether the server notices that our stream's other end is gone.
 pub(super) async fn patience(client: &Client) -> Result<Requirement> {
     let row = client
