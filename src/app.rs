@@ -12,7 +12,7 @@ use crate::db::{self, Target, install};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{self, segment};
 use crate::observe::{Observation, observe};
-use crate::position::{EventId, Lsn};
+use crate::position::{Lsn, Progress};
 use crate::wal::WalStream;
 
 /// How often a standby looks whether the database is free. It has to take over within five seconds.
@@ -84,7 +84,7 @@ async fn serve_once(
     let done = prepare_slot(&mut writer, &slot).await?;
     let subscriptions = db::inbox::routes(&writer).await?;
     let descriptions = db::inbox::descriptions(&writer).await?;
-    let from = done;
+    let from = done.id;
     let count = subscriptions.len();
 
     let stream = WalStream::open(target.stream_options(&slot, install::PUBLICATION, Lsn::default())).await?;
@@ -92,7 +92,7 @@ async fn serve_once(
     let (batches, to_write) = mpsc::channel(1);
     let (written, committed) = mpsc::channel(1);
     let (altered, to_check) = mpsc::unbounded_channel();
-    let (delivered, moved) = watch::channel(done.lsn);
+    let (delivered, moved) = watch::channel(done.id.lsn);
     let outlets = Outlets { batches, committed, altered, delivered };
     let capture = Capture::new(stream, &descriptions, subscriptions, done, &outlets);
 
@@ -105,18 +105,21 @@ async fn serve_once(
         stop.cancelled().await;
         tokio::time::sleep(STOP_WITHIN).await;
     };
-    let walked = tokio::select! {
-        walked = Box::pin(capture.run(outlets, stop.clone())) => walked,
-        () = patience => {
-            observe(&Observation::StoppedShort);
-            writing.abort();
-            keeping.abort();
-            return Ok(());
-        }
+    let work = async {
+        let walked = Box::pin(capture.run(outlets, stop.clone())).await;
+        // the walk dropped its end of the channels: the writer stops after what it has
+        (walked, (&mut writing).await)
     };
-    // the walk dropped its end of the channels: the writer stops after what it has
-    let wrote = (&mut writing).await;
+    let ended = tokio::select! {
+        ended = work => Some(ended),
+        () = patience => None,
+    };
     keeping.abort();
+    let Some((walked, wrote)) = ended else {
+        observe(&Observation::StoppedShort);
+        writing.abort();
+        return Ok(());
+    };
     match wrote {
         // the writer knows why it stopped; the walk only that it did
         Ok(Err(failed)) => Err(failed),
@@ -146,29 +149,32 @@ async fn lock(client: &db::Client, stop: &CancellationToken, shown: &str, stood_
 ///
 /// # Errors
 /// [`ErrorKind::Setup`] when the slot is another program's or there is none free.
-pub async fn prepare_slot(client: &mut db::Client, slot: &str) -> Result<EventId> {
+pub async fn prepare_slot(client: &mut db::Client, slot: &str) -> Result<Progress> {
     let before = slot::progress(client).await?;
     match (slot::state(client, slot).await?, before) {
         (SlotState::Foreign(detail), _) => return Err(slot::foreign(slot, detail)),
-        (SlotState::Usable, Some(done)) => return Ok(done),
+        (SlotState::Usable, Some((done, false))) => return Ok(done),
+        // made by an attempt that ended before it could say what was lost
+        (SlotState::Usable, Some((_, true))) => return begin_anew(client, slot).await,
         // Made by an attempt that did not get further, or left behind: it may start before the publication was there,
         // and then cannot be decoded.
         (SlotState::Lost, _) | (SlotState::Usable, None) => slot::drop(client, slot).await?,
         (SlotState::Missing, _) => {}
     }
+    if let Some((before, _)) = before {
+        slot::note_gap(client, before.id).await?;
+    }
     observe(&Observation::CreatingSlot { slot });
     slot::create(client, slot).await?;
-    let begin = slot::begin_anew(client).await?;
-    if let Some(before) = before {
-        let sessions = tell_gap(client, before, begin).await?;
+    begin_anew(client, slot).await
+}
+
+async fn begin_anew(client: &mut db::Client, slot: &str) -> Result<Progress> {
+    let (begin, sessions) = slot::begin_anew(client).await?;
+    if sessions > 0 {
         observe(&Observation::SlotLost { slot, sessions });
     }
     Ok(begin)
-}
-
-async fn tell_gap(client: &db::Client, from: EventId, to: EventId) -> Result<u64> {
-    db::inbox::ensure_partition(client, segment(to.lsn)).await?;
-    db::inbox::tell_gap(client, from, to, "slot_lost").await
 }
 
 /// Looks after what needs the catalog, apart from the walk: nothing here may hold it up.

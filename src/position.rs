@@ -56,6 +56,23 @@ impl EventId {
     }
 }
 
+/// How far the inboxes are: what is written with the events themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The last change that is done.
+    pub id: EventId,
+    /// How many of its transaction's messages are done. A restart in the middle of a transaction skips that many and
+    /// counts on from the id: what the skipped ones were made into depended on what was known then.
+    pub messages: i64,
+}
+
+impl Progress {
+    /// All of the transaction that committed at `lsn`.
+    pub fn whole(lsn: Lsn) -> Self {
+        Progress { id: EventId::end_of(lsn), messages: 0 }
+    }
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016X}-{:08X}", self.lsn.0, self.number)

@@ -41,6 +41,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    some_left boolean;
 begin
     with asked as materialized (
         select distinct x.owner, s.relation, s.kind, s.attnum, s.visible
@@ -52,10 +54,24 @@ begin
                         as reason
         from asked a
     )
-    update event.subscription s set ended = l.reason
-    from lost l join event.session x on x.owner = l.owner
-    where l.reason is not null and s.session_id = x.id and s.relation = l.relation and s.kind = l.kind
-      and s.attnum is not distinct from l.attnum and s.visible is not distinct from l.visible and s.ended is null;
+    , ending as materialized (
+        select s.id, l.reason
+        from lost l join event.session x on x.owner = l.owner
+        join event.subscription s on s.session_id = x.id and s.relation = l.relation and s.kind = l.kind
+             and s.attnum is not distinct from l.attnum and s.visible is not distinct from l.visible and s.ended is null
+        where l.reason is not null
+    ), free as materialized (
+        -- what a subscriber's open transaction holds must not keep the others, or whoever revokes, waiting
+        select t.id from event.subscription t where t.id in (select e.id from ending e) for update skip locked
+    ), ended as (
+        update event.subscription s set ended = e.reason from ending e
+        where s.id = e.id and s.id in (select f.id from free f)
+        returning s.id
+    )
+    select (select count(*) from ending) > (select count(*) from ended) into some_left;
+    if some_left then
+        update event.installation i set privileges = null;
+    end if;
 end
 $$;
 comment on function event._recheck(oid) is
@@ -116,14 +132,23 @@ begin
     end if;
     perform event._end_subscriptions();
     perform event._identify_leaves();
+    -- what was told of already, but was locked by somebody just then
+    delete from event.subscription s
+    where s.id in (select t.id from event.subscription t where t.ended is not null
+                   and not exists (select from event.route r where r.subscription_id = t.id)
+                   for update skip locked);
     if checked is distinct from (select i.privileges from event.installation i) then
-        perform event._recheck(null);
         update event.installation i set privileges = checked;
+        perform event._recheck(null);
     end if;
-    for idle in select w.relation from event.watched w where not w.explicit
+    for idle in select w.relation from event.watched w where not w.explicit and w.release_after < clock_timestamp()
+                and event._tidewire_may_alter(w.relation)
                 and not exists (select from event.subscription s where s.relation = w.relation)
     loop
-        perform event._release(idle);
+        -- Each attempt may hold up the table's writers for a moment: not often.
+        if not event._release(idle) then
+            update event.watched w set release_after = clock_timestamp() + interval '1 minute' where w.relation = idle;
+        end if;
     end loop;
     delete from event.watched w where not exists (select from pg_class c where c.oid = w.relation)
                                   and not exists (select from event.subscription s where s.relation = w.relation);

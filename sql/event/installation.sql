@@ -16,10 +16,14 @@ create table event.progress (
     only_one boolean primary key default true check (only_one),
     lsn pg_lsn not null,
     number bigint not null,
+    messages bigint not null default 0,
+    gap_from text,
     updated_at timestamptz not null default clock_timestamp()
 );
 comment on table event.progress is
     'One row: the last change whose events are in the inboxes. Written in the same transaction as those events; after a restart the engine skips what is at or below it.';
+comment on column event.progress.messages is 'How many messages of an unfinished transaction are done.';
+comment on column event.progress.gap_from is 'The slot was lost, and the sessions have yet to be told: what was the last that they were told of.';
 
 -- In a security definer function current_user is the definer; the role that asks is the one set with SET ROLE, or else
 -- the one that logged in.
@@ -68,6 +72,9 @@ declare
     is_active boolean;
     waits_since timestamptz;
 begin
+    if timeout is null then
+        raise exception 'timeout must not be null' using errcode = 'null_value_not_allowed';
+    end if;
     -- Behind a page header nothing has been written yet: the position that will be streamed is the one before the
     -- header (24 bytes, 40 at the start of a segment).
     if into_block in (24, 40) then

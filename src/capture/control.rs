@@ -28,14 +28,20 @@ struct LogicalMessage {
 }
 
 impl Capture {
-    /// One of our own messages. Anybody may write one, so it can ask for nothing that does harm.
+    /// One of our own messages. Anybody may write one, and many: it can ask for nothing that does harm, and is weighed.
     pub(super) fn logical(&mut self, content: &[u8]) {
         let Ok(message) = serde_json::from_slice::<LogicalMessage>(content) else { return };
         if let Some(session) = message.attach
             && self.is_news()
         {
             let after = message.seen.filter(|seen| seen.parse::<EventId>().is_ok()).unwrap_or_default();
-            self.batch.resends.push(Resend { session, after });
+            match self.batch.resends.iter_mut().find(|resend| resend.session == session) {
+                Some(resend) => resend.after = after.min(std::mem::take(&mut resend.after)),
+                None => {
+                    self.batch.weigh(after.len());
+                    self.batch.resends.push(Resend { session, after });
+                }
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{Batch, Committed};
 use crate::observe::{Observation, observe};
-use crate::position::{EventId, Lsn};
+use crate::position::{Lsn, Progress};
 use crate::subscription::{Index, Subscription};
 use crate::wal::{Item, WalStream};
 
@@ -29,7 +29,7 @@ pub struct Capture {
     batch: Batch,
     open: Option<Open>,
     /// What is at or below it has been done before.
-    done: EventId,
+    done: Progress,
     /// A batch is being written.
     writing: bool,
     altered: mpsc::UnboundedSender<u32>,
@@ -55,7 +55,7 @@ impl Capture {
         stream: WalStream,
         descriptions: &[(u32, String)],
         subscriptions: Vec<Subscription>,
-        done: EventId,
+        done: Progress,
         outlets: &Outlets,
     ) -> Self {
         let mut index = Index::default();
@@ -147,6 +147,7 @@ impl Capture {
             Item::Change(bytes) => self.change(&bytes)?,
             Item::Logical { transactional: true, prefix, content } if prefix == control::PREFIX => {
                 self.logical(&content);
+                self.note_piece();
             }
             Item::Logical { .. } => {}
             Item::KeepAlive(lsn) => {

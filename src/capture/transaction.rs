@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{ChangeKind, Entry, Pointer};
 use crate::json::Shape;
 use crate::pgoutput::{self, Begin, Commit, Datum, Message};
-use crate::position::EventId;
+use crate::position::{EventId, Progress};
 use crate::subscription::{Kind, Recipients, number_key};
 
 use super::relations::Known;
@@ -23,6 +23,8 @@ pub(super) struct Open {
     begin: Begin,
     /// The number of the last change.
     number: u32,
+    /// How many messages it has had, descriptions aside.
+    messages: i64,
     /// It was done before a restart: nothing is told.
     skip: bool,
     /// A part of it is in an earlier batch.
@@ -31,11 +33,14 @@ pub(super) struct Open {
 
 impl Capture {
     pub(super) fn begin(&mut self, begin: Begin) {
+        let done = self.done.id;
+        let is_begun = begin.final_lsn == done.lsn && self.done.messages > 0;
         self.open = Some(Open {
             begin,
-            number: 0,
-            skip: begin.final_lsn < self.done.lsn || self.done == EventId::end_of(begin.final_lsn),
-            in_pieces: begin.final_lsn == self.done.lsn && self.done.number > 0,
+            number: if is_begun { done.number } else { 0 },
+            messages: 0,
+            skip: begin.final_lsn < done.lsn || done == EventId::end_of(begin.final_lsn),
+            in_pieces: is_begun,
         });
     }
 
@@ -49,7 +54,7 @@ impl Capture {
         if open.in_pieces {
             self.batch.ends_large_transaction = Some(open.begin.final_lsn);
         }
-        self.batch.progress = EventId::end_of(open.begin.final_lsn);
+        self.batch.progress = Progress::whole(open.begin.final_lsn);
         if self.batch.xids.last() != Some(&open.begin.xid) && self.batch.has_work() {
             self.batch.xids.push(open.begin.xid);
         }
@@ -90,15 +95,30 @@ impl Capture {
                 Error::new(ErrorKind::Protocol, "a transaction has more changes than can be numbered")
             })?;
         let id = EventId { lsn: open.begin.final_lsn, number: open.number };
-        if open.skip || id <= self.done {
+        if open.skip {
             return Ok(None);
         }
-        self.batch.progress = id;
+        self.batch.progress = Progress { id, messages: open.messages };
         Ok(Some(id))
     }
 
+    /// Counts the message; whether it is of the part of a transaction that was done before a restart.
+    fn is_done_before(&mut self, message: &Message<'_>) -> bool {
+        let is_counted = matches!(
+            message,
+            Message::Insert { .. } | Message::Update { .. } | Message::Delete { .. } | Message::Truncate(_)
+        );
+        match &mut self.open {
+            Some(open) if is_counted => {
+                open.messages += 1;
+                open.begin.final_lsn == self.done.id.lsn && open.messages <= self.done.messages
+            }
+            _ => false,
+        }
+    }
+
     /// A batch that fills up in the middle of a transaction is a piece of it.
-    fn note_piece(&mut self) {
+    pub(super) fn note_piece(&mut self) {
         if self.batch.is_full()
             && let Some(open) = &mut self.open
         {
@@ -113,6 +133,9 @@ impl Capture {
         let message = pgoutput::decode(bytes).map_err(|source| {
             Error::new(ErrorKind::Protocol, "the stream carries what is not pgoutput").source(source)
         })?;
+        if self.is_done_before(&message) {
+            return Ok(());
+        }
         match message {
             Message::Relation(body) => self.relation(&body),
             Message::Insert { relation, new } => match self.relations.get(relation) {

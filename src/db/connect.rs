@@ -58,6 +58,10 @@ impl FromStr for Target {
                 .hint("Name the primary alone."));
         }
         config.application_name("tidewire");
+        // a server whose machine is gone does not say so
+        config.keepalives_idle(Duration::from_secs(20));
+        config.keepalives_interval(Duration::from_secs(5));
+        config.tcp_user_timeout(Duration::from_secs(40));
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(10));
         }

@@ -103,7 +103,10 @@ async fn follow_ddl(client: &mut Client) -> Result<()> {
     let transaction = client.transaction().await.map_err(error)?;
     let sql = format!(
         "set local client_min_messages = warning; drop function if exists event._on_ddl(); {DDL};
-         revoke all on function event._on_ddl() from public"
+         revoke all on function event._on_ddl() from public;
+         -- with the rights of whoever owns what it calls, and no more
+         do $$ begin execute format('alter function event._on_ddl() owner to %s',
+             (select nspowner::regrole::text from pg_namespace where nspname = 'event')); end $$"
     );
     transaction.batch_execute(&sql).await.map_err(|source| error(source).context("cannot install"))?;
     transaction.commit().await.map_err(error)

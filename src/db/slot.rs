@@ -4,7 +4,8 @@ use tokio_postgres::Client;
 
 use super::connect::error;
 use crate::error::{Error, ErrorKind, Result};
-use crate::position::{EventId, Lsn};
+use crate::inbox::segment;
+use crate::position::{EventId, Lsn, Progress};
 
 /// The key of the advisory lock that the serving program holds: the bytes of "tidewire".
 pub const LOCK: i64 = i64::from_be_bytes(*b"tidewire");
@@ -93,14 +94,25 @@ pub async fn drop(client: &Client, slot: &str) -> Result<()> {
     }
 }
 
-/// Where a program that starts anew begins: the subscriptions of a moment are copied into `event.route`, and everything
-/// that commits after that moment will be told.
+/// Notes that the slot is lost, before it is made again: whatever happens from here on, the sessions will be told.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn note_gap(client: &Client, from: EventId) -> Result<()> {
+    let sql = "update event.progress set gap_from = coalesce(gap_from, $1)";
+    client.execute(sql, &[&from.to_string()]).await.map_err(error)?;
+    Ok(())
+}
+
+/// Where a program that starts anew begins, and how many sessions were told of a gap. The subscriptions of a moment are
+/// copied into `event.route`, and everything that commits after that moment will be told; what was between a noted gap
+/// and that moment is said to be lost, in the same transaction.
 ///
 /// While the copy is made no subscription can commit, so each is either in it or behind it in the WAL.
 ///
 /// # Errors
 /// Those of the connection.
-pub async fn begin_anew(client: &mut Client) -> Result<EventId> {
+pub async fn begin_anew(client: &mut Client) -> Result<(Progress, u64)> {
     let transaction = client.transaction().await.map_err(error)?;
     transaction
         .batch_execute(
@@ -110,42 +122,48 @@ pub async fn begin_anew(client: &mut Client) -> Result<EventId> {
              delete from event.route;
              insert into event.route
              select id, session_id, kind, relation, attnum, key, visible, durable from event.subscription
-             where ended is null;",
+             where ended is null;
+             delete from event.subscription where ended is not null;
+             delete from event.inbox i where not exists (select from event.session s where s.id = i.session_id);",
         )
         .await
         .map_err(error)?;
-    let row = transaction.query_one("select pg_current_wal_insert_lsn()::text", &[]).await.map_err(error)?;
+    let row = transaction
+        .query_one("select pg_current_wal_insert_lsn()::text, (select gap_from from event.progress)", &[])
+        .await
+        .map_err(error)?;
     let begin = EventId { lsn: row.get::<_, &str>(0).parse::<Lsn>()?, number: 0 };
-    set_progress(&transaction, begin).await?;
-    transaction.commit().await.map_err(error)?;
-    Ok(begin)
-}
-
-/// Writes the progress row.
-///
-/// # Errors
-/// Those of the connection.
-pub async fn set_progress(client: &impl tokio_postgres::GenericClient, progress: EventId) -> Result<()> {
-    client
+    let mut told = 0;
+    if let Some(from) = row.get::<_, Option<&str>>(1) {
+        super::inbox::ensure_partition(&transaction, segment(begin.lsn)).await?;
+        let sql = "select event._tell_gap($1, $2, $1, 'slot_lost')";
+        let row = transaction.query_one(sql, &[&begin.to_string(), &from]).await.map_err(error)?;
+        told = row.get::<_, i64>(0).unsigned_abs();
+    }
+    transaction
         .execute(
-            "insert into event.progress (lsn, number) values ($1::text::pg_lsn, $2)
-             on conflict (only_one) do update set lsn = excluded.lsn, number = excluded.number, updated_at = default",
-            &[&progress.lsn.to_string(), &i64::from(progress.number)],
+            "insert into event.progress (lsn, number) values ($1::text::pg_lsn, 0)
+             on conflict (only_one) do update set lsn = excluded.lsn, number = 0, messages = 0, gap_from = null,
+                                                  updated_at = clock_timestamp()",
+            &[&begin.lsn.to_string()],
         )
         .await
         .map_err(error)?;
-    Ok(())
+    transaction.commit().await.map_err(error)?;
+    Ok((Progress { id: begin, messages: 0 }, told))
 }
 
-/// Reads the progress row; `None` before the first start.
+/// The progress row, and whether a gap has yet to be told; `None` before the first start.
 ///
 /// # Errors
 /// Those of the connection.
-pub async fn progress(client: &Client) -> Result<Option<EventId>> {
-    let row = client.query_opt("select lsn::text, number from event.progress", &[]).await.map_err(error)?;
+pub async fn progress(client: &Client) -> Result<Option<(Progress, bool)>> {
+    let sql = "select lsn::text, number, messages, gap_from is not null from event.progress";
+    let row = client.query_opt(sql, &[]).await.map_err(error)?;
     row.map(|row| {
         let number = u32::try_from(row.get::<_, i64>(1)).unwrap_or(EventId::WHOLE);
-        Ok(EventId { lsn: row.get::<_, &str>(0).parse()?, number })
+        let id = EventId { lsn: row.get::<_, &str>(0).parse()?, number };
+        Ok((Progress { id, messages: row.get(2) }, row.get(3)))
     })
     .transpose()
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::entry::Entry;
-use crate::position::{EventId, Lsn};
+use crate::position::{EventId, Lsn, Progress};
 use crate::subscription::{Kind, Subscription};
 
 /// A batch this large is written before more is read, also in the middle of a transaction, so that memory does not grow
@@ -67,7 +67,7 @@ pub struct Batch {
     /// A transaction that ends in this batch and began in an earlier one: its last pointers have yet to be marked.
     pub ends_large_transaction: Option<Lsn>,
     /// All up to here is done once this batch is written.
-    pub progress: EventId,
+    pub progress: Progress,
     /// The WAL up to here may be forgotten then.
     pub acknowledge: Option<Lsn>,
     /// Rough size in memory.
@@ -76,7 +76,7 @@ pub struct Batch {
 
 impl Batch {
     /// An empty one that goes on where another ended.
-    pub fn after(progress: EventId) -> Self {
+    pub fn after(progress: Progress) -> Self {
         Batch { progress, ..Batch::default() }
     }
 

@@ -445,7 +445,7 @@ async fn an_encoding_that_may_stop_the_stream_is_a_warning() {
     let database = Database::start().await;
     let client = database.connect().await;
     client.sql("create database ascii template template0 encoding 'SQL_ASCII' locale 'C'").await;
-    let url = database.url().replace("/postgres", "/ascii");
+    let url = format!("{}/ascii", database.url().trim_end_matches("/postgres"));
     assert_eq!(check(&url).await.mark_of("the database's encoding is SQL_ASCII"), "warning");
     assert_eq!(check(&database.url()).await.mark_of("the database's encoding is UTF8"), "ok");
 }

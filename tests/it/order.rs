@@ -174,3 +174,24 @@ async fn a_stop_does_not_wait_for_a_commit_that_waits_for_ever() {
     let _tidewire = database.up().await;
     assert_eq!(subscriber.told().await, [r#"insert table t 1 {"id":1,"v":1}"#]);
 }
+
+#[tokio::test]
+async fn what_a_subscriber_holds_locked_holds_up_nobody() {
+    let database = Database::start_with(&[("default_transaction_isolation", "repeatable read")]).await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, v int, gone int)").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    let selfish = Subscriber::open(&database).await;
+    let column = selfish.text("select subscribe_column(meta.column_id('public', 't', 'gone'))").await;
+    client.sql("select event.sync()").await;
+    client.sql("alter table t drop gone").await;
+    selfish.sql(&format!("begin; select unsubscribe('{column}'); delete from event.event")).await;
+    client.sql("insert into t values (1, 1)").await;
+    assert_eq!(subscriber.told().await, [r#"insert table t 1 {"id":1,"v":1}"#]);
+    selfish.sql("rollback").await;
+    while client.text("select count(*) from event.subscription").await != "1" {
+        client.sql("update t set v = v + 1").await;
+    }
+}

@@ -295,3 +295,59 @@ async fn a_lost_slot_is_told_as_a_gap() {
     assert_in_order(&held, &subscriber.last_ids().await);
     assert_eq!(during.inbox().await.last().unwrap().to_string(), r#"insert table t 4 {"id":4}"#);
 }
+
+#[tokio::test]
+async fn a_restart_in_a_large_transaction_that_gives_its_table_a_key_loses_nothing() {
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int not null, v int, note text)").await;
+    client.sql("insert into t select n, 0, repeat('x', 500) from generate_series(1, 6000) n").await;
+    let subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client.sql("select event.sync()").await;
+    // without a key an update is two changes, with one it is one: what was done is not counted by what it is now made into
+    client.sql("begin; update t set v = 1; alter table t add primary key (id); update t set v = 2; commit").await;
+    let held = || async { client.text("select count(*) from event.inbox").await.parse::<usize>().unwrap() };
+    while held().await <= 12_000 {
+        tokio::task::yield_now().await;
+    }
+    tidewire.kill().await;
+    let _tidewire = database.up().await;
+    client.sql("select event.sync()").await;
+    let counted = "select string_agg(change || ' ' || count, ', ' order by change)
+                   from (select change, count(*) from event.journal group by change) c";
+    assert_eq!(client.text(counted).await, "field_update 6000, row_delete 6000, row_insert 6000");
+}
+
+#[tokio::test]
+async fn a_gap_is_told_though_the_slot_was_made_and_nothing_more() {
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key)").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client.sql("select event.sync()").await;
+    assert!(tidewire.stop().await.success());
+    while client.text("select count(*) from pg_replication_slots where active").await != "0" {
+        tokio::task::yield_now().await;
+    }
+    client.sql("select pg_drop_replication_slot(slot) from event.installation").await;
+    client.sql("insert into t values (1)").await;
+    // as far as an attempt gets that is killed right after it made the slot
+    client.sql("update event.progress set gap_from = '0000000000000001-00000001'").await;
+    client.sql("select pg_create_logical_replication_slot(slot, 'pgoutput') from event.installation").await;
+    client.sql("insert into t values (2)").await;
+
+    let tidewire = database.up().await;
+    client.sql("insert into t values (3)").await;
+    let events = subscriber.events().await;
+    let [gap, insert] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(gap.json["from"], "0000000000000001-00000001");
+    assert_eq!(insert.to_string(), r#"insert table t 3 {"id":3}"#);
+    assert!(tidewire.stop().await.success());
+    let _tidewire = database.up().await;
+    client.sql("insert into t values (4)").await;
+    assert_eq!(subscriber.told().await, [r#"insert table t 4 {"id":4}"#], "it is told once");
+}

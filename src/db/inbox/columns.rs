@@ -19,6 +19,8 @@ pub(super) struct Columns<'b> {
     pub(super) routes: Routes<'b>,
     pub(super) removed: Vec<Uuid>,
     pub(super) ended: Vec<Uuid>,
+    pub(super) resent: Vec<Uuid>,
+    pub(super) resent_after: Vec<&'b str>,
     pub(super) described: Vec<u32>,
     pub(super) descriptions: Vec<&'b str>,
     pub(super) forgotten: Vec<u32>,
@@ -171,6 +173,10 @@ impl<'b> Columns<'b> {
                 }
                 None => columns.forgotten.push(*table),
             }
+        }
+        for resend in &batch.resends {
+            columns.resent.push(resend.session);
+            columns.resent_after.push(&resend.after);
         }
         for (channel, payload) in &batch.notifications {
             columns.channels.push(channel.to_string());

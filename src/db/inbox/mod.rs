@@ -8,7 +8,7 @@ mod snapshot;
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{Client, GenericClient, Statement};
 
 use self::columns::Columns;
 use self::snapshot::{CURRENT, until_visible};
@@ -73,8 +73,10 @@ impl InboxStatements {
             resend: prepare(
                 "select count(*) from (
                      select pg_notify(i.session_id::text, event._notification(j, i.kind, i.visible, 7999))
-                     from event.inbox i join event.journal j on j.id = i.id
-                     where i.session_id = $1 and i.id > $2 order by i.id offset 0) s",
+                     from unnest($1::uuid[], $2::text[]) as r(session_id, after)
+                     join event.inbox i on i.session_id = r.session_id and i.id > r.after
+                     join event.journal j on j.id = i.id
+                     order by i.id offset 0) s",
             )
             .await?,
             add_routes: prepare(
@@ -93,17 +95,26 @@ impl InboxStatements {
             )
             .await?,
             forget: prepare("delete from event.described where relation = any ($1)").await?,
-            end_subscriptions: prepare("delete from event.subscription where id = any ($1)").await?,
-            empty_inboxes: prepare("delete from event.inbox where session_id = any ($1)").await?,
+            end_subscriptions: prepare(
+                "delete from event.subscription s
+                 where s.id in (select t.id from event.subscription t where t.id = any ($1) for update skip locked)",
+            ).await?,
+            empty_inboxes: prepare(
+                "delete from event.inbox i where (i.session_id, i.id) in (
+                     select t.session_id, t.id from event.inbox t where t.session_id = any ($1) for update skip locked)",
+            ).await?,
             mark_last: prepare(
                 "update event.inbox i set last = true
                  from (select session_id, max(id) as id from event.inbox where id > $1 and id <= $2 group by session_id) m
-                 where i.session_id = m.session_id and i.id = m.id and not i.last",
+                 where i.session_id = m.session_id and i.id = m.id and not i.last
+                   and (i.session_id, i.id) in (
+                       select t.session_id, t.id from event.inbox t
+                       where t.session_id = m.session_id and t.id = m.id for update skip locked)",
             )
             .await?,
             progress: prepare(
-                "insert into event.progress (lsn, number) values ($1::text::pg_lsn, $2)
-                 on conflict (only_one) do update set lsn = excluded.lsn, number = excluded.number,
+                "insert into event.progress (lsn, number, messages) values ($1::text::pg_lsn, $2, $3)
+                 on conflict (only_one) do update set lsn = excluded.lsn, number = excluded.number, messages = excluded.messages,
                                                       updated_at = clock_timestamp()",
             )
             .await?,
@@ -128,10 +139,13 @@ impl InboxStatements {
     async fn write_open(&self, client: &Client, batch: &Batch) -> Result<()> {
         let columns = Columns::of(batch);
         let (from, to) = batch.ends_large_transaction.map(span).unwrap_or_default();
-        let lsn = batch.progress.lsn.to_string();
-        let number = i64::from(batch.progress.number);
-        let mut statements: Vec<BoxFuture<'_, Result<()>>> =
-            vec![async { client.batch_execute("begin").await.map_err(error) }.boxed()];
+        let lsn = batch.progress.id.lsn.to_string();
+        let number = i64::from(batch.progress.id.number);
+        let messages = batch.progress.messages;
+        let mut statements: Vec<BoxFuture<'_, Result<()>>> = vec![
+            async { client.batch_execute("begin isolation level read committed read write").await.map_err(error) }
+                .boxed(),
+        ];
         let journal = columns.journal.parameters();
         let inbox = columns.inbox.parameters();
         let routes = columns.routes.parameters();
@@ -142,8 +156,8 @@ impl InboxStatements {
         ) -> BoxFuture<'f, Result<()>> {
             async move { client.execute(statement, &parameters).await.map(drop).map_err(error) }.boxed()
         }
-        for resend in &batch.resends {
-            statements.push(run(client, &self.resend, vec![&resend.session, &resend.after]));
+        if !batch.resends.is_empty() {
+            statements.push(run(client, &self.resend, vec![&columns.resent, &columns.resent_after]));
         }
         if !batch.entries.is_empty() {
             statements.push(run(client, &self.journal, journal));
@@ -166,20 +180,22 @@ impl InboxStatements {
         if !columns.forgotten.is_empty() {
             statements.push(run(client, &self.forget, vec![&columns.forgotten]));
         }
-        if !columns.ended.is_empty() {
-            statements.push(run(client, &self.end_subscriptions, vec![&columns.ended]));
-        }
-        if !batch.deleted_sessions.is_empty() {
-            statements.push(run(client, &self.empty_inboxes, vec![&batch.deleted_sessions]));
-        }
         if !batch.notifications.is_empty() {
             statements.push(run(client, &self.notify, vec![&columns.channels, &columns.payloads]));
         }
         if batch.is_durable() {
-            statements.push(run(client, &self.progress, vec![&lsn, &number]));
+            statements.push(run(client, &self.progress, vec![&lsn, &number, &messages]));
         }
         try_join_all(statements).await?;
-        until_visible(client, &self.snapshot, &batch.xids).await
+        until_visible(client, &self.snapshot, &batch.xids).await?;
+        // These pass over rows that somebody holds locked, which until now may have been whoever ended or deleted them.
+        if !columns.ended.is_empty() {
+            run(client, &self.end_subscriptions, vec![&columns.ended]).await?;
+        }
+        if !batch.deleted_sessions.is_empty() {
+            run(client, &self.empty_inboxes, vec![&batch.deleted_sessions]).await?;
+        }
+        Ok(())
     }
 }
 
@@ -228,19 +244,8 @@ pub async fn descriptions(client: &Client) -> Result<Vec<(u32, String)>> {
 ///
 /// # Errors
 /// Those of the connection.
-pub async fn ensure_partition(client: &Client, segment: i64) -> Result<()> {
+pub async fn ensure_partition(client: &impl GenericClient, segment: i64) -> Result<()> {
     client.execute("select event._ensure_partition($1)", &[&segment]).await.map(drop).map_err(error)
-}
-
-/// Tells every session that what was committed between two places is lost to it; returns how many there are.
-///
-/// # Errors
-/// Those of the connection.
-pub async fn tell_gap(client: &Client, from: EventId, to: EventId, reason: &str) -> Result<u64> {
-    let (from, to) = (from.to_string(), to.to_string());
-    let row =
-        client.query_one("select event._tell_gap($1, $2, $1, $3)", &[&to, &from, &reason]).await.map_err(error)?;
-    Ok(row.get::<_, i64>(0).unsigned_abs())
 }
 
 /// Upkeep: who may still see the altered tables, what was dropped, which partitions are needed no more.
