@@ -141,7 +141,7 @@ impl Capture {
             Message::Insert { relation, new } => match self.relations.get(relation) {
                 Some(Known::Table(relation)) => {
                     let relation = Arc::clone(relation);
-                    self.tell(&relation, &Row::Inserted(&new))?;
+                    self.tell(&relation, &Change::RowInsert { row: &new, replaces: None })?;
                 }
                 Some(Known::Control(_)) => self.control(relation, None, Some(&new))?,
                 None => {}
@@ -152,7 +152,7 @@ impl Capture {
                     let mut changes: SmallVec<[Change<'_, '_>; 8]> = SmallVec::new();
                     diff::updated(&relation, old.as_ref(), whole, &mut new, |change| changes.push(change));
                     for change in changes {
-                        self.tell(&relation, &Row::Changed(change))?;
+                        self.tell(&relation, &change)?;
                     }
                 }
                 Some(Known::Control(_)) => self.control(relation, old.as_ref(), Some(&new))?,
@@ -161,7 +161,7 @@ impl Capture {
             Message::Delete { relation, old, .. } => match self.relations.get(relation) {
                 Some(Known::Table(relation)) => {
                     let relation = Arc::clone(relation);
-                    self.tell(&relation, &Row::Changed(Change::RowDelete { row: &old, replaced_by: None }))?;
+                    self.tell(&relation, &Change::RowDelete { row: &old, replaced_by: None })?;
                 }
                 Some(Known::Control(_)) => self.control(relation, Some(&old), None)?,
                 None => {}
@@ -174,21 +174,17 @@ impl Capture {
     }
 
     /// Routes a change, and if somebody is to be told, renders it.
-    fn tell(&mut self, relation: &Arc<Relation>, row: &Row<'_, '_>) -> Result<()> {
+    fn tell(&mut self, relation: &Arc<Relation>, change: &Change<'_, '_>) -> Result<()> {
         let Some(id) = self.next_id()? else { return Ok(()) };
         if !self.index.is_watched(relation.oid) {
             return Ok(());
         }
-        let change = match row {
-            Row::Inserted(row) => Change::RowInsert { row, replaces: None },
-            Row::Changed(change) => *change,
-        };
-        let recipients = self.recipients(relation, &change);
+        let recipients = self.recipients(relation, change);
         if recipients.is_empty() {
             return Ok(());
         }
         let begin = self.begun()?;
-        let entry = render::entry(relation, &change, id, begin);
+        let entry = render::entry(relation, change, id, begin);
         self.deliver(entry, &recipients);
         Ok(())
     }
@@ -286,11 +282,6 @@ impl Capture {
         }
         Ok(())
     }
-}
-
-enum Row<'t, 'a> {
-    Inserted(&'t RowImage<'a>),
-    Changed(Change<'t, 'a>),
 }
 
 /// The key's values; empty when the row has no name.

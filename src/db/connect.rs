@@ -129,7 +129,14 @@ impl Target {
     /// As [`Target::connect`].
     pub async fn connect_pinned(&self) -> Result<Connection> {
         let connection = self.connect().await?;
-        connection.client.batch_execute("set search_path = pg_catalog, pg_temp").await.map_err(error)?;
+        connection
+            .client
+            .batch_execute(
+                "set search_path = pg_catalog, pg_temp; set default_transaction_isolation = 'read committed';
+                 set default_transaction_read_only = off",
+            )
+            .await
+            .map_err(error)?;
         Ok(connection)
     }
 

@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 use super::connect::error;
 use crate::error::Result;
 
-/// The version of the installed schemas. Raised with every change to `sql/`.
+/// The version of the installed schemas. Raised with every change to `sql/` once there is a release.
 pub const VERSION: i32 = 1;
 
 /// The publication's name. One in each database.

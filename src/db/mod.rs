@@ -11,4 +11,4 @@ pub mod requirement;
 pub mod slot;
 
 pub use connect::{Connection, Target, error};
-pub use tokio_postgres::{AsyncMessage, Client, Notification};
+pub use tokio_postgres::{Client, Notification};

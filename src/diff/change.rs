@@ -36,16 +36,6 @@ pub enum Change<'t, 'a> {
     },
 }
 
-/// The change that an INSERT is.
-pub fn inserted<'t, 'a>(row: &'t RowImage<'a>, mut tell: impl FnMut(Change<'t, 'a>)) {
-    tell(Change::RowInsert { row, replaces: None });
-}
-
-/// The change that a DELETE is.
-pub fn deleted<'t, 'a>(row: &'t RowImage<'a>, mut tell: impl FnMut(Change<'t, 'a>)) {
-    tell(Change::RowDelete { row, replaced_by: None });
-}
-
 /// The changes that an UPDATE is, in the order in which they are told. `new` gets its unchanged large values from `old`.
 pub fn updated<'t, 'a>(
     relation: &Relation,

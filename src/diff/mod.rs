@@ -5,4 +5,4 @@
 
 mod change;
 
-pub use change::{Change, RowImage, deleted, inserted, updated};
+pub use change::{Change, RowImage, updated};

@@ -182,8 +182,12 @@ async fn what_a_subscriber_holds_locked_holds_up_nobody() {
     let client = database.connect().await;
     client.sql("create table t (id int primary key, v int, gone int)").await;
     let mut subscriber = Subscriber::open(&database).await;
+    subscriber.sql("set default_transaction_isolation = 'read committed'").await;
     subscriber.table("t").await;
     let selfish = Subscriber::open(&database).await;
+    for ours in [&client, &selfish] {
+        ours.sql("set default_transaction_isolation = 'read committed'").await;
+    }
     let column = selfish.text("select subscribe_column(meta.column_id('public', 't', 'gone'))").await;
     client.sql("select event.sync()").await;
     client.sql("alter table t drop gone").await;

@@ -15,8 +15,8 @@ const POSTGRES_EPOCH: u64 = 946_684_800;
 #[derive(Default)]
 pub(super) struct Columns<'b> {
     pub(super) journal: Journal<'b>,
-    pub(super) inbox: Inbox<'b>,
-    pub(super) routes: Routes<'b>,
+    pub(super) inbox: Inbox,
+    pub(super) routes: Routes,
     pub(super) removed: Vec<Uuid>,
     pub(super) ended: Vec<Uuid>,
     pub(super) resent: Vec<Uuid>,
@@ -64,23 +64,22 @@ impl Journal<'_> {
 }
 
 #[derive(Default)]
-pub(super) struct Inbox<'b> {
+pub(super) struct Inbox {
     sessions: Vec<Uuid>,
     ids: Vec<String>,
     kinds: Vec<&'static str>,
     last: Vec<bool>,
     visible: Vec<Option<String>>,
-    _batch: std::marker::PhantomData<&'b ()>,
 }
 
-impl Inbox<'_> {
+impl Inbox {
     pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.sessions, &self.ids, &self.kinds, &self.last, &self.visible]
     }
 }
 
 #[derive(Default)]
-pub(super) struct Routes<'b> {
+pub(super) struct Routes {
     pub(super) ids: Vec<Uuid>,
     sessions: Vec<Uuid>,
     kinds: Vec<&'static str>,
@@ -89,10 +88,9 @@ pub(super) struct Routes<'b> {
     keys: Vec<Option<String>>,
     visible: Vec<Option<String>>,
     durable: Vec<bool>,
-    _batch: std::marker::PhantomData<&'b ()>,
 }
 
-impl Routes<'_> {
+impl Routes {
     pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![
             &self.ids,
