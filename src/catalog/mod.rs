@@ -9,13 +9,32 @@ mod description;
 
 pub use description::{Description, Partition, undescribed};
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::json::{Shape, write_string};
 
-/// A relation as its events need it.
+/// A relation as its events need it: its parts, and what is made of them once.
 #[derive(Debug)]
 pub struct Relation {
+    parts: RelationParts,
+    /// The JSON of a row's identifier up to its values.
+    row_id_head: Vec<u8>,
+    /// The JSON of the relation's identifier.
+    relation_id: Vec<u8>,
+}
+
+impl Deref for Relation {
+    type Target = RelationParts;
+
+    fn deref(&self) -> &RelationParts {
+        &self.parts
+    }
+}
+
+/// The parts of a [`Relation`].
+#[derive(Debug, Default)]
+pub struct RelationParts {
     /// The oid that subscriptions name: the table's own, or its root's for a partition.
     pub oid: u32,
     /// Schema of the table that events name.
@@ -31,31 +50,6 @@ pub struct Relation {
     /// Whether the stream carries whole old rows for it (REPLICA IDENTITY FULL).
     pub whole_rows: bool,
     /// Schema and name of the partition that holds the rows; `None` when the table itself does.
-    pub partition: Option<(String, String)>,
-    /// The JSON of a row's identifier up to its values.
-    row_id_head: Vec<u8>,
-    /// The JSON of the relation's identifier.
-    relation_id: Vec<u8>,
-}
-
-/// The parts of a [`Relation`].
-#[derive(Debug, Default)]
-pub struct RelationParts {
-    /// See [`Relation::oid`].
-    pub oid: u32,
-    /// See [`Relation::schema`].
-    pub schema: String,
-    /// See [`Relation::name`].
-    pub name: String,
-    /// See [`Relation::columns`].
-    pub columns: Vec<Column>,
-    /// See [`Relation::order`].
-    pub order: Vec<usize>,
-    /// See [`Relation::key`].
-    pub key: Vec<usize>,
-    /// See [`Relation::whole_rows`].
-    pub whole_rows: bool,
-    /// See [`Relation::partition`].
     pub partition: Option<(String, String)>,
 }
 
@@ -111,8 +105,7 @@ impl From<RelationParts> for Relation {
                 row_id_head.extend_from_slice(b"],\"pk_values\":[");
             }
         }
-        let RelationParts { oid, schema, name, columns, order, key, whole_rows, partition } = parts;
-        Relation { oid, schema, name, columns, order, key, whole_rows, partition, row_id_head, relation_id }
+        Relation { parts, row_id_head, relation_id }
     }
 }
 
