@@ -6,7 +6,7 @@ use crate::pgoutput::{Datum, Tuple};
 /// A row as the stream carried it; its unchanged large values have been filled in from the old row.
 pub type RowImage<'a> = Tuple<'a>;
 
-/// One change. Positions are those of [`Relation::columns`].
+/// One change. Positions are those of [`RelationParts::columns`](crate::catalog::RelationParts::columns).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change<'t, 'a> {
     /// A row is there that was not.
