@@ -4,12 +4,18 @@ SHELL := /bin/bash
 # Where rustup puts cargo, for a shell that was open when it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help demo test bench setup
+.PHONY: help demo test test-all torture bench fuzz setup
+
+# What `make test-all` runs: every major version that Tidewire works with.
+MAJORS := 14 15 16 17 18
 
 help:
 	@echo "make demo     see Tidewire at work, on a private PostgreSQL that it starts and removes"
 	@echo "make test     what a change must pass: format, lints, all tests, the documentation"
+	@echo "make test-all runs all tests on PostgreSQL $(MAJORS) too (fetches the servers; MAJORS=\"14 18\" for fewer)"
+	@echo "make torture  kill, freeze, cut and restart everything at random for MINUTES=5 and count what is lost (SEED=7 for the same again)"
 	@echo "make bench    measure, beside the alternatives on this machine (BENCH=--quick for a glance)"
+	@echo "make fuzz     look for bytes that break what reads them, a minute each (TIDEWIRE_FUZZ_SECONDS=300 for more)"
 	@echo "make setup    install what is missing: PostgreSQL's server programs, a C compiler, cargo-nextest"
 	@echo
 	@echo "While you work:"
@@ -32,5 +38,17 @@ test: setup
 	cargo test --locked --doc
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
+# The installed one counts for its major version.
+test-all: test
+	scripts/test-majors $(MAJORS)
+
+# In debug builds alone the program dies at its named points.
+torture: setup
+	TIDEWIRE_TORTURE_MINUTES=$(or $(MINUTES),5) $(if $(SEED),TIDEWIRE_SEED=$(SEED)) \
+	    cargo test --quiet --locked --test it -- --exact torture::torture --ignored --nocapture
+
 bench: setup
 	cargo bench --locked --bench rivals -- $(BENCH)
+
+fuzz:
+	@scripts/fuzz

@@ -6,42 +6,45 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::capture::{Capture, Outlets};
-use crate::db::slot::{self, SlotState};
+use crate::capture::{Capture, Delivered, Known, Outlets};
+use crate::config::Limits;
+use crate::crash;
+use crate::db::slot::{self, Loss, SlotState};
 use crate::db::{self, Target, install};
 use crate::error::{Error, ErrorKind, Result};
-use crate::inbox::{self, segment};
+use crate::inbox;
 use crate::observe::{Observation, observe};
-use crate::position::{Lsn, Progress};
+use crate::position::{EventId, Lsn, Progress};
+use crate::upkeep;
 use crate::wal::WalStream;
 
 /// How often a standby looks whether the database is free. It has to take over within five seconds.
 const STANDBY_LOOKS_EVERY: Duration = Duration::from_millis(500);
 
-/// The first pause after a failure, doubled each time up to the longest.
+/// The first pause after a failure, doubled each time up to the longest. Whatever was broken for however long, events go on
+/// that soon after it is mended; and a connection every two seconds does not hurt a server that is in trouble.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long a stop waits for the last batch. It can take for ever: a batch waits until its changes can be read, and a commit may
 /// be waiting for a standby that is gone. What is not written then is written at the next start.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
-
-/// Upkeep runs at most this often, and only when the database moved on.
-const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Serves a database until it is told to stop. `ready` is called each time that events are delivered from then on.
 ///
 /// # Errors
 /// Before it has ever been ready: the first failure, but for a lost connection while another program serves the database.
 /// After that everything is tried again, with growing pauses.
-pub async fn serve(target: &Target, stop: CancellationToken, mut ready: impl FnMut()) -> Result<()> {
+pub async fn serve(target: &Target, limits: &Limits, stop: CancellationToken, mut ready: impl FnMut()) -> Result<()> {
     let mut was_ready = false;
     let mut stood_by = false;
     let mut pause = FIRST_PAUSE;
+    // outlives the attempts: a database that is found behind it was restored to an earlier time
+    let (delivered, _) = watch::channel(Delivered::default());
     while !stop.is_cancelled() {
         let mut is_ready = false;
         let started = Instant::now();
-        let attempt = serve_once(target, &stop, &mut stood_by, || {
+        let attempt = serve_once(target, limits, &stop, &mut stood_by, &delivered, || {
             is_ready = true;
             ready();
         });
@@ -52,9 +55,8 @@ pub async fn serve(target: &Target, stop: CancellationToken, mut ready: impl FnM
             pause = FIRST_PAUSE;
         }
         // the slot is freed by the server a moment after its last user is gone
-        let is_worth_it = was_ready
-            || (stood_by && failed.kind().is_transient())
-            || (failed.kind() == ErrorKind::Connection && failed.message().contains("is active for PID"));
+        let is_worth_it =
+            was_ready || (stood_by && failed.kind().is_transient()) || failed.kind() == ErrorKind::Standby;
         if !is_worth_it {
             return Err(failed);
         }
@@ -70,8 +72,10 @@ pub async fn serve(target: &Target, stop: CancellationToken, mut ready: impl FnM
 
 async fn serve_once(
     target: &Target,
+    limits: &Limits,
     stop: &CancellationToken,
     stood_by: &mut bool,
+    delivered: &watch::Sender<Delivered>,
     ready: impl FnOnce(),
 ) -> Result<()> {
     let shown = target.display();
@@ -79,11 +83,17 @@ async fn serve_once(
     if !lock(&writer, stop, &shown, stood_by).await? {
         return Ok(());
     }
+    slot::lease(&writer).await?;
+    db::upkeep::check_limits(&writer, limits).await?;
     install::install(&mut writer).await?;
     let slot = install::slot_name(&writer).await?;
-    let done = prepare_slot(&mut writer, &slot).await?;
+    slot::free(&writer, &slot).await?;
+    let done = prepare_slot(&mut writer, &slot, delivered.borrow().done).await?;
+    crash::point("before_load");
     let subscriptions = db::inbox::routes(&writer).await?;
+    let totals = db::inbox::totals(&writer).await?;
     let descriptions = db::inbox::descriptions(&writer).await?;
+    crash::point("after_load");
     let from = done.id;
     let count = subscriptions.len();
 
@@ -92,12 +102,14 @@ async fn serve_once(
     let (batches, to_write) = mpsc::channel(1);
     let (written, committed) = mpsc::channel(1);
     let (altered, to_check) = mpsc::unbounded_channel();
-    let (delivered, moved) = watch::channel(done.id.lsn);
-    let outlets = Outlets { batches, committed, altered, delivered };
-    let capture = Capture::new(stream, &descriptions, subscriptions, done, &outlets);
+    delivered.send_replace(Delivered { lsn: done.id.lsn, done: done.id });
+    let moved = delivered.subscribe();
+    let outlets = Outlets { batches, committed, altered, delivered: delivered.clone() };
+    let known = Known { descriptions, subscriptions, totals };
+    let capture = Capture::new(stream, known, done, &outlets);
 
     let mut writing = tokio::spawn(inbox::run(writer, to_write, written));
-    let keeping = tokio::spawn(keep_up(target.clone(), moved, to_check));
+    let keeping = tokio::spawn(upkeep::run(target.clone(), limits.clone(), moved, to_check));
     observe(&Observation::Delivering { database: &shown, from, subscriptions: count });
     ready();
 
@@ -145,70 +157,54 @@ async fn lock(client: &db::Client, stop: &CancellationToken, shown: &str, stood_
     Ok(true)
 }
 
-/// Sees to it that there is a slot; returns what has been done before.
+/// Sees to it that there is a slot; returns what has been done before. `reached` is the last event that this process delivered.
 ///
 /// # Errors
 /// [`ErrorKind::Setup`] when the slot is another program's or there is none free.
-pub async fn prepare_slot(client: &mut db::Client, slot: &str) -> Result<Progress> {
-    let before = slot::progress(client).await?;
-    match (slot::state(client, slot).await?, before) {
-        (SlotState::Foreign(detail), _) => return Err(slot::foreign(slot, detail)),
-        (SlotState::Usable, Some((done, false))) => return Ok(done),
-        // made by an attempt that ended before it could say what was lost
-        (SlotState::Usable, Some((_, true))) => return begin_anew(client, slot).await,
+pub async fn prepare_slot(client: &mut db::Client, slot: &str, reached: EventId) -> Result<Progress> {
+    let past = slot::past(client).await?;
+    let state = slot::state(client, slot).await?;
+    if let SlotState::Foreign(detail) = state {
+        return Err(slot::foreign(slot, detail));
+    }
+    let Some(past) = past else {
         // Made by an attempt that did not get further, or left behind: it may start before the publication was there,
         // and then cannot be decoded.
-        (SlotState::Lost, _) | (SlotState::Usable, None) => slot::drop(client, slot).await?,
-        (SlotState::Missing, _) => {}
+        return create_slot(client, slot, state, false).await;
+    };
+    // skipping what is at or below the progress row would skip what is to come
+    let is_behind_us = past.done.id.lsn > past.wal_end;
+    let has_returned = past.has_moved || is_behind_us || reached > past.done.id;
+    if state == SlotState::Usable && !is_behind_us {
+        if past.has_gap {
+            // made by an attempt that ended before it could say what was lost
+            return begin_anew(client, slot, past.has_moved).await;
+        }
+        if has_returned {
+            let sessions = slot::note_return(client, slot, past.done.id, reached).await?;
+            observe(&Observation::GapTold { loss: Loss::Restored, sessions });
+        }
+        return Ok(past.done);
     }
-    if let Some((before, _)) = before {
-        slot::note_gap(client, before.id).await?;
+    let loss = if has_returned { Loss::Restored } else { Loss::Slot };
+    slot::note_gap(client, past.done.id, loss).await?;
+    observe(&Observation::EventsLost { slot, loss });
+    create_slot(client, slot, state, has_returned).await
+}
+
+async fn create_slot(client: &mut db::Client, slot: &str, state: SlotState, has_moved: bool) -> Result<Progress> {
+    if state != SlotState::Missing {
+        slot::drop(client, slot).await?;
     }
     observe(&Observation::CreatingSlot { slot });
     slot::create(client, slot).await?;
-    begin_anew(client, slot).await
+    begin_anew(client, slot, has_moved).await
 }
 
-async fn begin_anew(client: &mut db::Client, slot: &str) -> Result<Progress> {
-    let (begin, sessions) = slot::begin_anew(client).await?;
-    if sessions > 0 {
-        observe(&Observation::SlotLost { slot, sessions });
+async fn begin_anew(client: &mut db::Client, slot: &str, has_moved: bool) -> Result<Progress> {
+    let (begin, told) = slot::begin_anew(client, slot, has_moved).await?;
+    if let Some((loss, sessions)) = told {
+        observe(&Observation::GapTold { loss, sessions });
     }
     Ok(begin)
-}
-
-/// Looks after what needs the catalog, apart from the walk: nothing here may hold it up.
-async fn keep_up(target: Target, mut moved: watch::Receiver<Lsn>, mut altered: mpsc::UnboundedReceiver<u32>) {
-    let mut client: Option<db::Client> = None;
-    let mut to_check: Vec<u32> = Vec::new();
-    loop {
-        let outcome = async {
-            if client.as_ref().is_none_or(db::Client::is_closed) {
-                client = Some(target.connect_pinned().await?.client);
-            }
-            let position = *moved.borrow_and_update();
-            match &client {
-                Some(client) => db::inbox::keep_up(client, &to_check, segment(position)).await,
-                None => Ok(()),
-            }
-        };
-        match outcome.await {
-            Ok(()) => to_check.clear(),
-            Err(failed) => observe(&Observation::UpkeepFailed { error: &failed }),
-        }
-        tokio::time::sleep(UPKEEP_EVERY).await;
-        tokio::select! {
-            still_walking = moved.changed() => {
-                if still_walking.is_err() {
-                    return;
-                }
-            }
-            relation = altered.recv() => to_check.extend(relation),
-        }
-        while let Ok(relation) = altered.try_recv() {
-            to_check.push(relation);
-        }
-        to_check.sort_unstable();
-        to_check.dedup();
-    }
 }

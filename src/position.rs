@@ -21,11 +21,14 @@ impl FromStr for Lsn {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let parsed = text.split_once('/').and_then(|(high, low)| {
-            let high = u32::from_str_radix(high, 16).ok()?;
-            let low = u32::from_str_radix(low, 16).ok()?;
-            Some(Lsn(u64::from(high) << 32 | u64::from(low)))
-        });
+        // pg_lsn_in (src/backend/utils/adt/pg_lsn.c) takes one to eight digits on either side, and no sign
+        let half = |digits: &str| {
+            let is_half = digits.len() <= 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+            u32::from_str_radix(digits, 16).ok().filter(|_| is_half)
+        };
+        let parsed = text
+            .split_once('/')
+            .and_then(|(high, low)| Some(Lsn(u64::from(half(high)?) << 32 | u64::from(half(low)?))));
         parsed.ok_or_else(|| Error::new(ErrorKind::InvalidInput, format!("\"{text}\" is not a WAL position")))
     }
 }
@@ -110,7 +113,9 @@ mod tests {
             assert_eq!(text.parse::<Lsn>().unwrap().to_string(), text);
         }
         assert!("22DA1710".parse::<Lsn>().is_err());
-        assert!("0/x".parse::<Lsn>().is_err());
+        for text in ["0/x", "+1/2", "0/+2", "/", "1/", "000000001/0", "0/100000000"] {
+            assert!(text.parse::<Lsn>().is_err(), "{text}");
+        }
     }
 
     #[test]

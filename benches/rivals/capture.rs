@@ -38,7 +38,14 @@ pub async fn run(rig: &Rig, quick: bool) {
 
             let up = rig.up().await;
             let started = Instant::now();
-            rig.sql("select event.sync('10 minutes')").await;
+            // as pg_recvlogical ends at that position; event.sync also makes sure of what is not flushed, which takes it a second
+            rig.sql(&format!(
+                "do $$ begin
+                     while exists (select from pg_replication_slots where confirmed_flush_lsn < '{end}') loop
+                         perform pg_sleep(0.001);
+                     end loop; end $$"
+            ))
+            .await;
             ours.push(f64::from(rows) / started.elapsed().as_secs_f64());
             rig.sql(
                 "select event.session_delete((select id from event.session where name = 'bench')); select event.sync()",

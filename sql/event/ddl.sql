@@ -17,6 +17,14 @@ begin
             perform event._recheck(null);
             return;
         end if;
+        if tg_tag in ('CREATE PUBLICATION', 'ALTER PUBLICATION') then
+            -- What is done to our own is our doing, or tidewire check tells.
+            if exists (select from pg_event_trigger_ddl_commands() c
+                       where c.object_identity !~ '(^|in publication )tidewire$') then
+                perform event._spare_writers(null);
+            end if;
+            return;
+        end if;
         -- What was dropped is not among the commands, and a type may be part of any table.
         if exists (select from pg_event_trigger_ddl_commands())
            and not exists (select from pg_event_trigger_ddl_commands() c
@@ -27,6 +35,7 @@ begin
         end if;
         perform event._redescribe(touched);
         perform event._end_subscriptions();
+        perform event._spare_writers(touched);
         perform event._identify_leaves();
         -- Row-level security, the owner, the schema.
         if tg_tag in ('ALTER TABLE', 'ALTER SCHEMA') then
@@ -44,6 +53,6 @@ comment on function event._on_ddl() is 'Ends subscriptions of what was dropped o
 create event trigger tidewire_ddl on ddl_command_end
     when tag in ('ALTER TABLE', 'CREATE TABLE', 'CREATE TABLE AS', 'ALTER SCHEMA', 'ALTER TYPE',
                  'DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP DOMAIN', 'DROP COLLATION', 'DROP FUNCTION',
-                 'DROP EXTENSION', 'GRANT', 'REVOKE')
+                 'DROP EXTENSION', 'GRANT', 'REVOKE', 'CREATE PUBLICATION', 'ALTER PUBLICATION')
     execute function event._on_ddl();
 comment on event trigger tidewire_ddl is 'Tidewire follows schema changes of watched tables.';

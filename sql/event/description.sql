@@ -61,14 +61,24 @@ create function event._redescribe(relations oid[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    partitioned boolean;
 begin
     with now as (
         select w.relation, event._describe(w.relation) as description
         from event.watched w where relations is null or w.relation = any (relations)
+    ), changed as (
+        update event.watched w set description = now.description
+        from now
+        where w.relation = now.relation and now.description is not null and now.description is distinct from w.description
+        returning w.relation
     )
-    update event.watched w set description = now.description
-    from now
-    where w.relation = now.relation and now.description is not null and now.description is distinct from w.description;
+    select bool_or(c.relkind = 'p') into partitioned from changed h join pg_class c on c.oid = h.relation;
+    -- PostgreSQL 14's walsender keeps to what it knew of a table before that was attached: not published. It thinks again
+    -- when the publication changes.
+    if partitioned and current_setting('server_version_num')::int < 150000 then
+        execute format('alter publication %I set (publish_via_partition_root = false)', event._publication());
+    end if;
 end
 $$;
 comment on function event._redescribe(oid[]) is 'Brings the descriptions of these watched tables up to date; NULL: of all.';

@@ -93,6 +93,37 @@ as $$
 $$;
 comment on function event._privileges() is 'What the privileges on the watched tables rest on, in short: another text when it changed.';
 
+-- Their updates and deletes fail from the moment on at which a table with REPLICA IDENTITY FULL gets a virtual generated
+-- column, or a publication that leaves out one of its columns. It is put back at once, for the writers' sake.
+create function event._spare_writers(relations oid[]) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    endangered oid;
+begin
+    if current_setting('server_version_num')::int < 150000 then
+        return;
+    end if;
+    for endangered in
+        select w.relation from event.watched w
+        where (relations is null or w.relation = any (relations))
+          and (event._has_virtual_column(w.relation) or exists (select from event._narrow_publications(w.relation)))
+          -- a table that was FULL before is not so for our sake
+          and exists (select from event.identity i join pg_class c on c.oid = i.relation and c.relreplident = 'f'
+                      where i.root = w.relation)
+          and event._tidewire_may_alter(w.relation)
+    loop
+        update event.subscription s set ended = 'writers_endangered' where s.relation = endangered and s.ended is null;
+        perform event._put_back_identity(endangered);
+    end loop;
+exception when lock_not_available then
+    insert into event.overdue default values;
+end
+$$;
+comment on function event._spare_writers(oid[]) is
+    'Ends the watch of those of the tables (NULL: of all) whose writers would fail under REPLICA IDENTITY FULL.';
+
 create function event._identify_leaves() returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -105,7 +136,9 @@ begin
         join pg_class l on l.oid in (select event._leaves(w.relation)) and l.relreplident <> 'f'
         where event._tidewire_may_alter(w.relation)
           -- not of a table that is being put back as it was
-          and (w.explicit or exists (select from event.subscription s where s.relation = w.relation))
+          and (w.explicit or exists (select from event.subscription s where s.relation = w.relation and s.ended is null))
+          and not event._has_virtual_column(w.relation)
+          and not exists (select from event._narrow_publications(w.relation))
     loop
         perform event._note_watch(root, false);
         perform event._publish(root);
@@ -121,26 +154,70 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    idle oid;
-    abandoned uuid;
+    step text;
+begin
+    -- Each by itself: whoever holds a row or a table locked, which anybody can, must not keep the others from being done.
+    foreach step in array array['_sweep_privileges', '_sweep_schema', '_sweep_subscriptions', '_sweep_watches', '_sweep_sessions'] loop
+        begin
+            execute format('select event.%I()', step);
+        exception when lock_not_available then
+            null;
+        end;
+    end loop;
+end
+$$;
+comment on function event._sweep() is 'Upkeep after the database moved on: privileges, ended subscriptions, new partitions, tables nobody watches, sessions nobody holds.';
+
+create function event._sweep_privileges() returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
     checked constant text := event._privileges();
+begin
+    if checked is distinct from (select i.privileges from event.installation i) then
+        update event.installation i set privileges = checked;
+        perform event._recheck(null);
+    end if;
+end
+$$;
+comment on function event._sweep_privileges() is 'Ends subscriptions whose session''s owner may no longer see what they tell.';
+
+create function event._sweep_schema() returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
 begin
     delete from event.overdue;
     -- the event trigger has done the rest already
     if found or not exists (select from pg_event_trigger t where t.evtname = 'tidewire_ddl' and t.evtenabled in ('O', 'A')) then
         perform event._redescribe(null);
+        perform event._spare_writers(null);
     end if;
     perform event._end_subscriptions();
     perform event._identify_leaves();
-    -- what was told of already, but was locked by somebody just then
+end
+$$;
+comment on function event._sweep_schema() is 'Follows what schema changes the event trigger did not.';
+
+create function event._sweep_subscriptions() returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
     delete from event.subscription s
     where s.id in (select t.id from event.subscription t where t.ended is not null
                    and not exists (select from event.route r where r.subscription_id = t.id)
-                   for update skip locked);
-    if checked is distinct from (select i.privileges from event.installation i) then
-        update event.installation i set privileges = checked;
-        perform event._recheck(null);
-    end if;
+                   for update skip locked)
+$$;
+comment on function event._sweep_subscriptions() is 'Removes ended subscriptions that were told of already, but locked by somebody just then.';
+
+create function event._sweep_watches() returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    idle oid;
+begin
     for idle in select w.relation from event.watched w where not w.explicit and w.release_after < clock_timestamp()
                 and event._tidewire_may_alter(w.relation)
                 and not exists (select from event.subscription s where s.relation = w.relation)
@@ -152,6 +229,17 @@ begin
     end loop;
     delete from event.watched w where not exists (select from pg_class c where c.oid = w.relation)
                                   and not exists (select from event.subscription s where s.relation = w.relation);
+end
+$$;
+comment on function event._sweep_watches() is 'Puts back the tables that nobody watches any more.';
+
+create function event._sweep_sessions() returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    abandoned uuid;
+begin
     -- Created within the last seconds: its connection may not have taken the lock yet. Whose owner was dropped: nobody
     -- is there any more by whose privileges it could be told anything.
     for abandoned in
@@ -162,32 +250,15 @@ begin
                           and l.database = (select oid from pg_database where datname = current_database())
                           and l.classid = x'74696465'::int::oid and l.objid = hashtext(s.id::text)::bigint::bit(32)::bigint::oid)
     loop
-        perform event._delete_session(abandoned);
+        begin
+            perform event._delete_session(abandoned);
+        exception when lock_not_available then
+            null;
+        end;
     end loop;
 end
 $$;
-comment on function event._sweep() is 'Upkeep after the database moved on: ended subscriptions, new partitions, tables nobody watches, sessions nobody holds.';
-
-create function event._tell_gap(id text, from_id text, to_id text, reason text) returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    said constant text := format('"reason" : %s, "from" : %s, "to" : %s', to_json(reason), to_json(from_id), to_json(to_id));
-    gap event.journal;
-    told bigint;
-begin
-    insert into event.journal (id, committed_at, xid, change, value)
-    values (_tell_gap.id, clock_timestamp(), 0, 'gap', said)
-    returning * into gap;
-    insert into event.inbox (session_id, id, kind, last)
-    select s.id, gap.id, 'table', true from event.session s where s.durable;
-    select count(*) into told
-    from (select pg_notify(s.id::text, event._notification(gap, 'table', null, 7999)) from event.session s offset 0) n;
-    return told;
-end
-$$;
-comment on function event._tell_gap(text, text, text, text) is 'Tells every session that changes between two places are lost to it.';
+comment on function event._sweep_sessions() is 'Deletes sessions that no connection holds, or whose owner is gone.';
 
 create function event._uninstall() returns setof text
 language plpgsql volatile

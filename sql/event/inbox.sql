@@ -12,7 +12,8 @@ create table event.journal (
     row text,
     field text,
     value text,
-    old text
+    old text,
+    primary key (id)
 ) partition by range (id);
 comment on table event.journal is 'Each change that some durable session is told of, once. Partitioned by place in the WAL; partitions that nobody needs are dropped.';
 comment on column event.journal.id is 'Commit LSN in 16 hexadecimal digits, a dash, the change''s number in its transaction in 8: text order is event order.';
@@ -28,58 +29,16 @@ create table event.inbox (
     kind text not null,
     last boolean not null,
     visible text[],
+    bytes integer not null default 0,
+    total bigint not null default 0,
     primary key (session_id, id)
-);
+) partition by range (id);
 comment on table event.inbox is 'Which event waits for which session.';
 comment on column event.inbox.kind is 'The widest of the session''s matching subscriptions: table, column, row, field.';
 comment on column event.inbox.last is 'It is the last event of its transaction for this session.';
 comment on column event.inbox.visible is 'The columns that the session''s owner may see; NULL: all.';
-
-create function event._ensure_partition(segment bigint) returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    name constant text := format('journal_%s', lpad(to_hex(segment), 9, '0'));
-begin
-    if to_regclass(format('event.%I', name)) is not null then
-        return;
-    end if;
-    execute format('create table event.%I (like event.journal including defaults including comments, primary key (id))', name);
-    execute format('alter table event.journal attach partition event.%I for values from (%L) to (%L)', name,
-                   upper(lpad(to_hex(segment << 30), 16, '0')), upper(lpad(to_hex((segment + 1) << 30), 16, '0')));
-end
-$$;
-comment on function event._ensure_partition(bigint) is 'Makes the journal''s partition for one GB of WAL (its number: LSN >> 30).';
-
-create function event._drop_partitions(before bigint) returns integer
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '100ms'
-as $$
-declare
-    needed constant text := (select min(oldest.id) from event.session s, lateral (
-        select i.id from event.inbox i where i.session_id = s.id order by i.id limit 1) oldest);
-    partition record;
-    dropped integer := 0;
-begin
-    for partition in
-        select c.oid::regclass as name, (('x' || right(c.relname, 9))::bit(36))::bigint as segment
-        from pg_inherits h join pg_class c on c.oid = h.inhrelid
-        where h.inhparent = 'event.journal'::regclass
-        order by c.relname
-    loop
-        exit when partition.segment >= before
-               or needed < upper(lpad(to_hex((partition.segment + 1) << 30), 16, '0'));
-        execute format('drop table %s', partition.name);
-        dropped := dropped + 1;
-    end loop;
-    return dropped;
-exception when lock_not_available then
-    return dropped;
-end
-$$;
-comment on function event._drop_partitions(bigint) is 'Drops the journal''s partitions before the given one that no inbox needs; returns how many.';
+comment on column event.inbox.bytes is 'What the event weighs, roughly.';
+comment on column event.inbox.total is 'The weights of the session''s events up to this one, added up since its inbox was last empty at a start of the engine: two of them tell what lies between.';
 
 -- Takes the text apart without reading what its strings say: json_each refuses some that a column of type json takes
 -- (\u0000, half a surrogate pair, a character that the database's encoding lacks), and an inbox has to be readable. There
@@ -217,16 +176,14 @@ begin
         raise exception 'session "%" keeps no inbox', acking.id
             using errcode = 'object_not_in_prerequisite_state', hint = 'It was created with durable => false.';
     end if;
-    if through collate "C" <= acking.acked_through then
-        return;
-    end if;
-    if not exists (select from event.inbox i where i.session_id = acking.id and i.id = through) then
+    -- When nothing is left at or below it, it was acknowledged before: a client that does not know does it again.
+    if not exists (select from event.inbox i where i.session_id = acking.id and i.id = through)
+       and (through collate "C" > event._reached()
+            or exists (select from event.inbox i where i.session_id = acking.id and i.id < through)) then
         raise exception 'event "%" is not in the inbox of session "%"', through, acking.id
             using errcode = 'undefined_object', hint = 'Acknowledge the id of an event that the session was sent.';
     end if;
     delete from event.inbox i where i.session_id = acking.id and i.id <= through;
-    update event.session s set acked_through = through
-    where s.id = acking.id and (s.acked_through is null or s.acked_through < through);
 end
 $$;
 comment on function event.ack(uuid, text) is 'Everything up to and including that event is done: it leaves the inbox.';

@@ -7,23 +7,49 @@ create table event.installation (
     publication name not null,
     slot name not null,
     installed_at timestamptz not null default now(),
-    privileges text
+    privileges text,
+    home text,
+    gap_from text collate "C",
+    gap_reason text
 );
 comment on table event.installation is 'One row: which version of Tidewire''s schemas is installed, and the names of its publication and replication slot.';
+comment on column event.installation.home is 'What event._home() was when the engine last started.';
+comment on column event.installation.gap_from is 'Changes are lost, and the sessions have yet to be told: the last that they were told of.';
+comment on column event.installation.gap_reason is 'Why they are lost.';
 comment on column event.installation.privileges is 'What event._privileges() was when subscriptions were last looked at.';
 
+-- Rows are only added: one that is updated with each batch leaves a dead version each time, and finding the living one
+-- takes longer and longer while an open transaction keeps vacuum from removing the dead.
 create table event.progress (
-    only_one boolean primary key default true check (only_one),
     lsn pg_lsn not null,
     number bigint not null,
     messages bigint not null default 0,
-    gap_from text,
-    updated_at timestamptz not null default clock_timestamp()
-);
+    at timestamptz not null default clock_timestamp(),
+    primary key (lsn, number)
+) partition by range (lsn);
 comment on table event.progress is
-    'One row: the last change whose events are in the inboxes. Written in the same transaction as those events; after a restart the engine skips what is at or below it.';
+    'How far the engine was with each batch; the newest row counts. Written in the same transaction as the batch''s events; after a restart the engine skips what is at or below it.';
+comment on column event.progress.lsn is 'The commit LSN of the transaction that the batch''s last change is of.';
+comment on column event.progress.number is 'The number of that change in its transaction; 4294967295: the transaction is done.';
 comment on column event.progress.messages is 'How many messages of an unfinished transaction are done.';
-comment on column event.progress.gap_from is 'The slot was lost, and the sessions have yet to be told: what was the last that they were told of.';
+
+create function event._progress() returns event.progress
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select p from event.progress p order by p.lsn desc, p.number desc limit 1 $$;
+comment on function event._progress() is 'The newest row of event.progress.';
+
+create function event._event_id(lsn pg_lsn, number bigint) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select upper(lpad(to_hex((lsn - '0/0'::pg_lsn)::bigint), 16, '0') || '-' || lpad(to_hex(number), 8, '0')) $$;
+comment on function event._event_id(pg_lsn, bigint) is 'The text form of an event''s place.';
+
+create function event._reached() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select event._event_id(p.lsn, p.number) from event._progress() p $$;
+comment on function event._reached() is 'No event that was delivered has a higher id.';
 
 -- In a security definer function current_user is the definer; the role that asks is the one set with SET ROLE, or else
 -- the one that logged in.
@@ -54,6 +80,15 @@ as $$
 $$;
 comment on function event._is_caught_up() is 'Whether the walsender has sent all that it can and all of that has been delivered.';
 
+create function event._replied_at() returns timestamptz
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.reply_time from pg_replication_slots s join pg_stat_replication r on r.pid = s.active_pid
+    where s.slot_name = event._slot()
+$$;
+comment on function event._replied_at() is 'When Tidewire last answered its walsender, by its own clock: about every second when there is nothing else.';
+
 -- Without the caller's own connection string it cannot know whether tidewire runs elsewhere, so it says what it sees.
 create function event.sync(timeout interval default '30 seconds') returns void
 language plpgsql volatile
@@ -70,7 +105,8 @@ declare
     give_up constant timestamptz := clock_timestamp() + timeout;
     confirmed pg_lsn;
     is_active boolean;
-    waits_since timestamptz;
+    reply timestamptz;
+    has_looked boolean := false;
 begin
     if timeout is null then
         raise exception 'timeout must not be null' using errcode = 'null_value_not_allowed';
@@ -87,12 +123,16 @@ begin
             return;
         end if;
         if clock_timestamp() > flushed_by then
+            perform pg_stat_clear_snapshot();
             target := least(target, pg_current_wal_flush_lsn());
-            -- What is flushed may end within a record, which then belongs to no commit either, and is not streamed.
-            waits_since := case when event._is_caught_up() then coalesce(waits_since, clock_timestamp()) end;
-            if clock_timestamp() > waits_since + interval '100 milliseconds' then
+            -- What is flushed may end within a record, which then belongs to no commit either, and is not streamed. That a
+            -- walsender waits says nothing when it was woken and has not had a processor yet; but one that was given an
+            -- answer since, and waits again, has looked what there is.
+            if has_looked and event._is_caught_up() then
                 return;
             end if;
+            reply := coalesce(reply, event._replied_at());
+            has_looked := event._replied_at() <> reply;
         end if;
         if clock_timestamp() > give_up then
             raise exception 'not everything committed so far was delivered within %', timeout

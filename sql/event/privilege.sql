@@ -13,14 +13,15 @@ grant execute on function
     event.subscribe_row(uuid, meta.row_id), event.subscribe_row(meta.row_id),
     event.subscribe_field(uuid, meta.field_id), event.subscribe_field(meta.field_id),
     event.unsubscribe(uuid), event.read(uuid, text, integer), event.ack(uuid, text), event.sync(interval),
-    event.watch(regclass), event.unwatch(regclass)
+    event.watch(regclass), event.unwatch(regclass), event._status()
 to public;
 
 -- What the functions above call with the caller's rights; each checks for itself what it is given.
 grant execute on function
-    event._caller(), event._slot(), event._is_caught_up(), event._publication(), event._relation(meta.relation_id), event._attnum(oid, text),
+    event._caller(), event._slot(), event._is_caught_up(), event._replied_at(), event._publication(), event._relation(meta.relation_id), event._attnum(oid, text),
     event._key_attnums(oid), event._key_names(meta.row_id), event._key_text(oid, text[], text[]), event._pinned_text(anyelement),
     event._partition_tree(oid), event._leaves(oid), event._check_watchable(oid), event._narrow_publications(oid),
+    event._has_virtual_column(oid),
     event._subscribe(uuid, text, oid, smallint, smallint[], text[]),
     event._is_watched(oid), event._is_published(oid), event._tidewire_may_alter(oid), event._caller_may_alter(oid),
     event._watch_as_caller(oid), event._watch_explicitly(oid), event._note_own_watch(oid, boolean), event._unwatch(oid),
@@ -29,7 +30,7 @@ grant execute on function
     event._notification(event.journal, text, text[], integer), event._visible_part(text, text[])
 to public;
 
-grant select on event.installation, event.session, event.subscription, event.change to public;
+grant select on event.installation, event.session, event.subscription, event.change, event.status to public;
 grant select, delete on event.event to public;
 
 alter table event.session enable row level security;

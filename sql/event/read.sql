@@ -16,12 +16,18 @@ declare
     -- A large transaction is written in pieces, and not shown before its last one: it is seen whole or not at all.
     unfinished constant text collate "C" := (
         select upper(lpad(to_hex((p.lsn - '0/0'::pg_lsn)::bigint), 16, '0'))
-        from event.progress p where p.number not in (0, 4294967295));
+        from event._progress() p where p.number not in (0, 4294967295));
 begin
     if after is null or after <> '' and after !~ '^[0-9A-F]{16}-[0-9A-F]{8}$' then
         raise exception '"%" is not an event id', left(after, 100)
             using errcode = 'invalid_parameter_value',
                   hint = 'An event id is 16 hexadecimal digits, a dash and 8 hexadecimal digits, in capitals; '''' is before the first.';
+    end if;
+    if after collate "C" > event._reached() collate "C" then
+        raise exception 'event "%" has not been delivered yet', after
+            using errcode = 'invalid_parameter_value',
+                  detail = 'Either it is of another database, or this one was restored to an earlier time.',
+                  hint = 'Read from the start, with '''' as the place.';
     end if;
     if max_events is null or max_events < 1 then
         raise exception 'max_events must be at least 1' using errcode = 'invalid_parameter_value';

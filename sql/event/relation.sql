@@ -105,21 +105,20 @@ begin
         end if;
     end if;
     if reason is null then
-        select string_agg(quote_ident(l.name), ', ') into breaks
-        from event._narrow_publications(relation) l;
+        select string_agg(format('publication %s %s it', l.names, l.reason), ', ' order by l.reason) into breaks
+        from (select string_agg(quote_ident(n.name), ', ' order by n.name) as names, n.reason
+              from event._narrow_publications(relation) n group by n.reason) l;
         if breaks is not null then
-            reason := format('publication %s has a column list or row filter for it', breaks);
+            reason := breaks;
             advice := 'With REPLICA IDENTITY FULL the updates and deletes of the table''s writers would fail, or rows would '
                       'be missing. Publish all of its columns there.';
         end if;
     end if;
-    if reason is null and current_setting('server_version_num')::int >= 180000
-       and exists (select from pg_attribute a where a.attrelid in (select event._leaves(relation))
-                   and a.attnum > 0 and not a.attisdropped and a.attgenerated = 'v') then
+    if reason is null and event._has_virtual_column(relation) then
         reason := 'it has a virtual generated column';
-        advice := 'With REPLICA IDENTITY FULL the updates and deletes of the table''s writers would fail.';
+        advice := 'With REPLICA IDENTITY FULL the updates and deletes of the table''s writers would fail. Make the column STORED.';
     end if;
-    if reason is null and exists (
+    if reason is null and current_setting('server_version_num')::int < 180000 and exists (
         select from pg_attribute a
         where a.attrelid = relation and a.attnum = any (event._key_attnums(relation)) and a.attgenerated <> '') then
         reason := 'its primary key has a generated column, which is not in the WAL''s stream';
@@ -132,24 +131,48 @@ end
 $$;
 comment on function event._check_watchable(oid) is 'An error with the reason unless the relation is a table whose changes can be told, at no risk to its writers.';
 
--- pg_publication_rel.prattrs and prqual exist from PostgreSQL 15 on.
-create function event._narrow_publications(relation oid) returns table (name name)
+-- They exist from PostgreSQL 18 on, and it does not publish them.
+create function event._has_virtual_column(relation oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select from pg_attribute a where a.attrelid in (select event._leaves(relation)) and a.attnum > 0
+                   and not a.attisdropped and a.attgenerated = 'v')
+$$;
+comment on function event._has_virtual_column(oid) is 'Whether a virtual generated column would break the table''s writers under REPLICA IDENTITY FULL.';
+
+-- pg_publication_rel.prattrs and prqual exist from PostgreSQL 15 on, pg_publication.pubgencols from 18 on.
+create function event._narrow_publications(relation oid) returns table (name name, reason text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if current_setting('server_version_num')::int < 150000 then
-        return;
+    if current_setting('server_version_num')::int >= 150000 then
+        return query execute
+            'select p.pubname, ''has a column list or row filter for''
+             from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
+             where r.prrelid in (select event._partition_tree($1))
+               and (r.prattrs is not null
+                    or r.prqual is not null and p.pubname = (select i.publication from event.installation i))'
+            using relation;
     end if;
-    return query execute
-        'select p.pubname from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
-         where r.prrelid in (select event._partition_tree($1))
-           and (r.prattrs is not null
-                or r.prqual is not null and p.pubname = (select i.publication from event.installation i))'
-        using relation;
+    if current_setting('server_version_num')::int >= 180000
+       and exists (select from pg_attribute a where a.attrelid in (select event._leaves(relation)) and a.attnum > 0
+                   and not a.attisdropped and a.attgenerated = 's') then
+        return query execute
+            'with tree as (select c.oid, c.relnamespace from pg_class c where c.oid in (select event._partition_tree($1)))
+             select p.pubname, ''leaves out generated columns of''
+             from pg_publication p
+             where p.pubgencols <> ''s'' and (p.pubupdate or p.pubdelete)
+               and (p.puballtables or p.pubname = (select i.publication from event.installation i)
+                    or exists (select from pg_publication_rel r join tree t on t.oid = r.prrelid where r.prpubid = p.oid)
+                    or exists (select from pg_publication_namespace n join tree t on t.relnamespace = n.pnnspid
+                               where n.pnpubid = p.oid))'
+            using relation;
+    end if;
 end
 $$;
-comment on function event._narrow_publications(oid) is 'The publications that would break the table''s writers under REPLICA IDENTITY FULL (column lists), or hide rows from us.';
+comment on function event._narrow_publications(oid) is 'The publications that would break the table''s writers under REPLICA IDENTITY FULL (column lists, generated columns), or hide rows from us.';
 
 create function event._visible(reader regrole, relation oid) returns smallint[]
 language sql stable

@@ -8,8 +8,7 @@ create table event.session (
     pinned boolean not null,
     shared_with regrole[] not null default '{}',
     created_at timestamptz not null default clock_timestamp(),
-    attached_at timestamptz,
-    acked_through text collate "C"
+    attached_at timestamptz
 );
 create unique index session_owner_name on event.session (owner, name);
 comment on table event.session is 'One row a session. A role sees its own and those shared with it.';
@@ -19,7 +18,6 @@ comment on column event.session.durable is 'True: events are kept in the inbox u
 comment on column event.session.pinned is 'True: the session is deleted when no connection holds it any more.';
 comment on column event.session.shared_with is 'Other roles that may attach, read, acknowledge and subscribe.';
 comment on column event.session.attached_at is 'When a connection last attached.';
-comment on column event.session.acked_through is 'The highest event id that was acknowledged with event.ack.';
 
 create function event._may_use(who oid, owner regrole, shared_with regrole[]) returns boolean
 language sql stable

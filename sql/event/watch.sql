@@ -121,6 +121,10 @@ begin
         execute format('alter table %s replica identity full', leaf::regclass);
     end loop;
     if not event._is_published(relation) then
+        -- A transaction that has written to the table and goes on may not be seen to do so: PostgreSQL before 14.18, 15.13,
+        -- 16.9 and 17.5 decodes it by the publication as it was when it began. Changing the identity waits for it too.
+        perform set_config('lock_timeout', event._patience(begun), true);
+        execute format('lock table %s in share row exclusive mode', relation::regclass);
         execute format('alter publication %I add table only %s', publication, relation::regclass);
     end if;
 exception
@@ -253,26 +257,19 @@ end
 $$;
 comment on function event.unwatch(regclass) is 'Takes back event.watch. The table stays watched until its last subscription ends.';
 
--- Never an error for the caller: who unsubscribes must not be held up by a busy table. The engine tries again.
-create function event._release(relation oid) returns boolean
+create function event._put_back_identity(relation oid) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms'
 as $$
-#variable_conflict use_column
 declare
     former record;
-    publication constant name := event._publication();
     begun constant timestamptz := clock_timestamp();
 begin
-    perform from event.watched where relation = _release.relation and not explicit for update;
-    if not found or exists (select from event.subscription s where s.relation = _release.relation) then
-        return false;
-    end if;
     for former in
         select i.relation, i.former, x.relname as index_name
         from event.identity i join pg_class c on c.oid = i.relation left join pg_class x on x.oid = i.former_index
-        where i.root = _release.relation and c.relreplident = 'f'
+        where i.root = _put_back_identity.relation and c.relreplident = 'f'
     loop
         perform set_config('lock_timeout', event._patience(begun), true);
         if former.former = 'i' and former.index_name is not null then
@@ -286,6 +283,25 @@ begin
         execute format('alter table %s replica identity %s', former.relation::regclass,
                        case when former.former = 'n' then 'nothing' else 'default' end);
     end loop;
+end
+$$;
+comment on function event._put_back_identity(oid) is 'Gives the tables of a watched one the replica identity that they had.';
+
+-- Never an error for the caller: who unsubscribes must not be held up by a busy table. The engine tries again.
+create function event._release(relation oid) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
+as $$
+#variable_conflict use_column
+declare
+    publication constant name := event._publication();
+begin
+    perform from event.watched where relation = _release.relation and not explicit for update;
+    if not found or exists (select from event.subscription s where s.relation = _release.relation) then
+        return false;
+    end if;
+    perform event._put_back_identity(_release.relation);
     if event._is_published(_release.relation) then
         execute format('alter publication %I drop table only %s', publication, _release.relation::regclass);
     end if;

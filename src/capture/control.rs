@@ -60,6 +60,10 @@ impl Capture {
             let description = row.text("description").map(str::to_owned);
             return self.watched(relation, description, new.is_none());
         }
+        if table == ControlTable::Gap {
+            let gap = row.gap().filter(|_| new.is_some());
+            return self.gap(gap);
+        }
         let Some(id) = row.uuid("id") else { return Ok(()) };
         let is_gone = new.is_none();
         // an update does not carry a long key that it leaves as it is: of an ended subscription the rest is enough
@@ -75,8 +79,11 @@ impl Capture {
         let subscription = is_made.then(|| row.subscription()).flatten();
         let Some(place) = self.next_id()? else { return Ok(()) };
         match table {
-            ControlTable::Session if is_gone => self.batch.deleted_sessions.push(id),
-            ControlTable::Session | ControlTable::Watched => {}
+            ControlTable::Session if is_gone => {
+                self.totals.remove(&id);
+                self.batch.deleted_sessions.push(id);
+            }
+            ControlTable::Session | ControlTable::Watched | ControlTable::Gap => {}
             ControlTable::Subscription if is_gone => {
                 if self.index.remove(id) {
                     self.batch.routes.push(RouteChange::Remove(id));
@@ -107,6 +114,18 @@ impl Capture {
         Ok(())
     }
 
+    /// A session is to be told that events are lost to it.
+    fn gap(&mut self, gap: Option<Gap>) -> Result<()> {
+        let (Some(place), Some(gap)) = (self.next_id()?, gap) else { return Ok(()) };
+        let entry = render::gap(place, self.begun()?, &gap.reason, &gap.from, &gap.to);
+        self.batch.told_gaps.push(gap.id);
+        self.batch.weigh(0);
+        let mut to = Recipients::new();
+        to.push(Recipient { session: gap.session, durable: gap.durable, kind: Kind::Table, visible: None });
+        self.deliver(entry, &to);
+        Ok(())
+    }
+
     fn ended(&mut self, place: EventId, ended: &Ended) -> Result<()> {
         self.batch.routes.push(RouteChange::End(ended.id));
         if !self.index.remove(ended.id) {
@@ -121,6 +140,16 @@ impl Capture {
         self.deliver(entry, &to);
         Ok(())
     }
+}
+
+/// A row of `event.gap`.
+struct Gap {
+    id: Uuid,
+    session: Uuid,
+    durable: bool,
+    reason: String,
+    from: String,
+    to: String,
 }
 
 /// A subscription that ended by itself.
@@ -159,6 +188,17 @@ impl<'a> Fields<'_, 'a> {
             None => Some(None),
             Some(text) => parse_text_array(text).ok()?.into_iter().collect::<Option<Vec<String>>>().map(Some),
         }
+    }
+
+    fn gap(&self) -> Option<Gap> {
+        Some(Gap {
+            id: self.uuid("id")?,
+            session: self.uuid("session_id")?,
+            durable: self.is_true("durable"),
+            reason: self.text("reason")?.to_owned(),
+            from: self.text("from_id")?.to_owned(),
+            to: self.text("to_id")?.to_owned(),
+        })
     }
 
     fn subscription(&self) -> Option<Subscription> {

@@ -8,15 +8,21 @@ mod relations;
 mod render;
 mod transaction;
 
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use crate::crash;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{Batch, Committed};
 use crate::observe::{Observation, observe};
-use crate::position::{Lsn, Progress};
+use crate::position::{EventId, Lsn, Progress};
 use crate::subscription::{Index, Subscription};
 use crate::wal::{Item, WalStream};
+
+pub use render::entry;
 
 use relations::Relations;
 use transaction::Open;
@@ -32,8 +38,36 @@ pub struct Capture {
     done: Progress,
     /// A batch is being written.
     writing: bool,
+    read: Read,
     altered: mpsc::UnboundedSender<u32>,
-    delivered: watch::Sender<Lsn>,
+    delivered: watch::Sender<Delivered>,
+    totals: HashMap<Uuid, i64, FxBuildHasher>,
+}
+
+/// What was read and is not counted yet: it is told of in lumps, so that counting costs a change nothing.
+#[derive(Default)]
+struct Read {
+    changes: u64,
+    transactions: u64,
+}
+
+impl Read {
+    /// A transaction that nobody is told of may have millions of changes: that it is worked on is seen from these.
+    const LUMP: u64 = 4096;
+
+    fn change(&mut self) {
+        self.changes += 1;
+        if self.changes >= Self::LUMP {
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
+        if self.changes + self.transactions > 0 {
+            observe(&Observation::Read { changes: self.changes, transactions: self.transactions });
+            *self = Read::default();
+        }
+    }
 }
 
 /// Where the walk goes.
@@ -46,24 +80,38 @@ pub struct Outlets {
     /// wait.
     pub altered: mpsc::UnboundedSender<u32>,
     /// The position up to which everything has been delivered.
-    pub delivered: watch::Sender<Lsn>,
+    pub delivered: watch::Sender<Delivered>,
+}
+
+/// How far delivery is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Delivered {
+    /// Everything that committed before it has been delivered, and the server may forget it.
+    pub lsn: Lsn,
+    /// The newest progress row.
+    pub done: EventId,
+}
+
+/// What the walk starts with: all as it stood at the progress row.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// What watched tables are made of.
+    pub descriptions: Vec<(u32, String)>,
+    /// Who wants what.
+    pub subscriptions: Vec<Subscription>,
+    /// What each session's events have weighed, added up.
+    pub totals: Vec<(Uuid, i64)>,
 }
 
 impl Capture {
-    /// Starts with the watched tables' descriptions and the subscriptions as they stood at `done`.
-    pub fn new(
-        stream: WalStream,
-        descriptions: &[(u32, String)],
-        subscriptions: Vec<Subscription>,
-        done: Progress,
-        outlets: &Outlets,
-    ) -> Self {
+    /// Starts with what was known at `done`.
+    pub fn new(stream: WalStream, known: Known, done: Progress, outlets: &Outlets) -> Self {
         let mut index = Index::default();
-        for subscription in subscriptions {
+        for subscription in known.subscriptions {
             index.add(subscription);
         }
         let mut relations = Relations::default();
-        for (table, description) in descriptions {
+        for (table, description) in &known.descriptions {
             relations.describe(*table, Some(description));
         }
         Capture {
@@ -74,8 +122,10 @@ impl Capture {
             open: None,
             done,
             writing: false,
+            read: Read::default(),
             altered: outlets.altered.clone(),
             delivered: outlets.delivered.clone(),
+            totals: known.totals.into_iter().collect(),
         }
     }
 
@@ -90,6 +140,7 @@ impl Capture {
             if stop.is_cancelled() && (self.open.is_none() || !self.batch.has_work()) {
                 break;
             }
+            crash::point("before_receive");
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
@@ -116,6 +167,8 @@ impl Capture {
         if self.batch.has_work() {
             let next = Batch::after(self.batch.progress);
             let batch = std::mem::replace(&mut self.batch, next);
+            self.read.tell();
+            observe(&Observation::BatchHandedOver);
             outlets.batches.send(batch).await.map_err(|_| writer_gone())?;
             self.writing = true;
         } else if let Some(lsn) = self.batch.acknowledge.take() {
@@ -128,19 +181,27 @@ impl Capture {
     fn committed(&mut self, committed: Option<Committed>) -> Result<()> {
         let committed = committed.ok_or_else(writer_gone)?;
         self.writing = false;
-        observe(&Observation::BatchWritten { events: committed.events });
+        if let Some(done) = committed.done {
+            self.delivered.send_modify(|delivered| delivered.done = done);
+        }
+        observe(&Observation::BatchWritten { events: committed.events, inbox_rows: committed.inbox_rows });
         if let Some(lsn) = committed.acknowledge {
             self.acknowledge(lsn);
         }
         Ok(())
     }
 
-    fn acknowledge(&self, lsn: Lsn) {
+    fn acknowledge(&mut self, lsn: Lsn) {
+        crash::point("before_acknowledge");
+        self.read.tell();
+        observe(&Observation::Acknowledged);
         self.stream.acknowledge(lsn);
-        self.delivered.send_replace(lsn);
+        crash::point("after_acknowledge");
+        self.delivered.send_modify(|delivered| delivered.lsn = lsn);
     }
 
     fn item(&mut self, item: Item) -> Result<()> {
+        crash::point("after_receive");
         match item {
             Item::Begin(begin) => self.begin(begin),
             Item::Commit(commit) => self.commit(commit),

@@ -29,6 +29,7 @@ pub(super) enum ControlTable {
     Subscription,
     Session,
     Watched,
+    Gap,
 }
 
 #[derive(Default)]
@@ -116,6 +117,7 @@ impl Capture {
             ("event", "subscription") => Some(ControlTable::Subscription),
             ("event", "session") => Some(ControlTable::Session),
             ("event", "watched") => Some(ControlTable::Watched),
+            ("event", "gap") => Some(ControlTable::Gap),
             _ => None,
         };
         if let Some(name) = control {

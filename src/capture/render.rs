@@ -28,8 +28,35 @@ pub(super) fn bare(id: EventId, begin: Begin, change: ChangeKind, relation: Opti
     }
 }
 
-/// The entry of a row's change.
-pub(super) fn entry(relation: &Arc<Relation>, change: &Change<'_, '_>, id: EventId, begin: Begin) -> Entry {
+/// The entry of a gap. It has no transaction: what it tells of is none.
+pub(super) fn gap(id: EventId, begin: Begin, reason: &str, from: &str, to: &str) -> Entry {
+    let mut body = Vec::new();
+    for (name, value) in [("reason", reason), ("from", from), ("to", to)] {
+        let before = if body.is_empty() { "" } else { ", " };
+        body.extend_from_slice(format!("{before}\"{name}\" : ").as_bytes());
+        write_string(&mut body, value);
+    }
+    Entry { xid: 0, value: Some(text(body)), ..bare(id, begin, ChangeKind::Gap, None) }
+}
+
+/// The largest change that is told. A value of 1 GB is PostgreSQL's limit for the row in the journal, for a message that
+/// carries it there and for one that carries it to a reader, and JSON's escapes make text up to six times as long.
+const LARGEST: usize = 256 << 20;
+
+/// The entry of a row's change; a gap when it is too large for any inbox.
+pub fn entry(relation: &Arc<Relation>, change: &Change<'_, '_>, id: EventId, begin: Begin) -> Entry {
+    if change.bytes() <= LARGEST {
+        let entry = whole(relation, change, id, begin);
+        if entry.weight() as usize <= LARGEST {
+            return entry;
+        }
+    }
+    observe(&Observation::ChangeTooLarge { relation: &relation.name });
+    let place = id.to_string();
+    gap(id, begin, "change_too_large", &place, &place)
+}
+
+fn whole(relation: &Arc<Relation>, change: &Change<'_, '_>, id: EventId, begin: Begin) -> Entry {
     let (kind, row) = match change {
         Change::RowInsert { row, .. } => (ChangeKind::RowInsert, row),
         Change::RowDelete { row, .. } => (ChangeKind::RowDelete, row),

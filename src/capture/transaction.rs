@@ -7,10 +7,11 @@ use uuid::Uuid;
 
 use super::{Capture, render};
 use crate::catalog::Relation;
+use crate::crash;
 use crate::delivery::notify;
 use crate::diff::{self, Change, RowImage};
 use crate::error::{Error, ErrorKind, Result};
-use crate::inbox::{ChangeKind, Entry, Pointer};
+use crate::inbox::{ChangeKind, Entry, Notification, Pointer};
 use crate::json::Shape;
 use crate::pgoutput::{self, Begin, Commit, Datum, Message};
 use crate::position::{EventId, Progress};
@@ -46,6 +47,7 @@ impl Capture {
 
     pub(super) fn commit(&mut self, commit: Commit) {
         let Some(open) = self.open.take() else { return };
+        self.read.transactions += 1;
         self.batch.acknowledge = self.batch.acknowledge.max(Some(commit.end_lsn));
         if open.skip {
             return;
@@ -108,6 +110,9 @@ impl Capture {
             message,
             Message::Insert { .. } | Message::Update { .. } | Message::Delete { .. } | Message::Truncate(_)
         );
+        if is_counted {
+            self.read.change();
+        }
         match &mut self.open {
             Some(open) if is_counted => {
                 open.messages += 1;
@@ -179,7 +184,9 @@ impl Capture {
         if !self.index.is_watched(relation.oid) {
             return Ok(());
         }
+        crash::point("before_route");
         let recipients = self.recipients(relation, change);
+        crash::point("after_route");
         if recipients.is_empty() {
             return Ok(());
         }
@@ -221,6 +228,7 @@ impl Capture {
     pub(super) fn deliver(&mut self, entry: Entry, recipients: &Recipients) {
         // sessions with the same view of the change share its text
         let mut shared: SmallVec<[(Kind, String); 4]> = SmallVec::new();
+        let bytes = entry.weight();
         for to in recipients {
             let visible = to.visible.as_ref().map(|numbers| visible_names(&entry, numbers));
             let payload = match shared.iter().find(|(kind, _)| visible.is_none() && *kind == to.kind) {
@@ -234,19 +242,23 @@ impl Capture {
                 }
             };
             self.batch.weigh(payload.len());
-            self.batch.notifications.push((to.session, payload));
+            self.batch.notifications.push(Notification { session: to.session, id: entry.id, payload });
             if to.durable {
+                let total = self.totals.entry(to.session).or_default();
+                *total += i64::from(bytes);
                 self.batch.pointers.push(Pointer {
                     session: to.session,
                     id: entry.id,
                     kind: to.kind,
                     last: false,
                     visible,
+                    bytes,
+                    total: *total,
                 });
             }
         }
         if recipients.iter().any(|to| to.durable) {
-            self.batch.weigh(entry.value.as_deref().map_or(0, str::len) + entry.old.as_deref().map_or(0, str::len));
+            self.batch.weigh(bytes as usize);
             self.batch.entries.push(entry);
         }
     }

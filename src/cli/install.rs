@@ -7,6 +7,7 @@ use crate::app;
 use crate::config::{self, File};
 use crate::db::{install, slot};
 use crate::error::Result;
+use crate::position::EventId;
 
 #[derive(Debug, Args)]
 pub(super) struct Install {
@@ -28,7 +29,7 @@ impl Install {
         let name = install::slot_name(&client).await?;
         // a program that serves the database looks after the slot itself
         if slot::try_lock(&client).await? {
-            Box::pin(app::prepare_slot(&mut client, &name)).await?;
+            Box::pin(app::prepare_slot(&mut client, &name, EventId::default())).await?;
         }
         println!(
             "installed in {}: schemas event and meta, publication {}, slot {name}",

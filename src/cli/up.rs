@@ -1,26 +1,40 @@
 //! `tidewire up`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::DatabaseUrl;
 use crate::app;
-use crate::config::{self, File};
+use crate::config::{self, File, Limits};
 use crate::db::Target;
 use crate::db::cluster::{Cluster, ClusterOptions, StopMode};
 use crate::error::Result;
+use crate::http::Listener;
+use crate::monitor;
+use crate::observe::{Observation, health, observe};
 
 /// Where an embedded PostgreSQL keeps its data unless told otherwise.
 const DATA_DIR: &str = ".tidewire/data";
 
+/// How often it is looked whether that PostgreSQL is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Args)]
 #[command(after_help = "Without --database-url it starts a PostgreSQL of its own, kept in --data-dir.\n\
-    A line that starts with \"ready\" on standard output says that events are delivered. SIGTERM or Ctrl-C: what was \
+    A line that starts with \"ready\" on standard output says that the stream is open: all that is committed from now on, \
+    and all that waits, is delivered. With --listen, /ready says whether that is so at any moment. SIGTERM or Ctrl-C: what was \
     read is delivered and acknowledged, exit code 0.\n\
-    A second `tidewire up` on the same database stands by and takes over when the first ends.")]
+    A second `tidewire up` on the same database stands by and takes over when the first ends.\n\
+    With --listen, over HTTP: /live (200: the program runs), /ready (200 while events are delivered, otherwise 503 and \
+    why), /metrics (for Prometheus). There is no authentication: listen on 127.0.0.1, or where only your own can reach it.")]
 pub(super) struct Up {
     #[command(flatten)]
     database: DatabaseUrl,
@@ -32,32 +46,109 @@ pub(super) struct Up {
         help = "Folder of the embedded PostgreSQL, when no database is named [default: .tidewire/data]"
     )]
     data_dir: Option<PathBuf>,
+    /// How much an inbox may hold before it is emptied and its session told of a gap
+    #[arg(
+        long,
+        env = "TIDEWIRE_INBOX_MAX_SIZE",
+        value_name = "SIZE",
+        help = "How much an inbox may hold before it is emptied and its session told of a gap [default: 1GB]"
+    )]
+    inbox_max_size: Option<String>,
+    /// How old an inbox's oldest event may be before the same happens
+    #[arg(
+        long,
+        env = "TIDEWIRE_INBOX_MAX_AGE",
+        value_name = "INTERVAL",
+        help = "How old its oldest event may be before the same happens [default: '7 days']"
+    )]
+    inbox_max_age: Option<String>,
+    /// Where /live, /ready and /metrics are answered: 127.0.0.1:9187, say; port 0 is a free one
+    #[arg(
+        long,
+        env = "TIDEWIRE_LISTEN",
+        value_name = "HOST:PORT",
+        help = "Where /live, /ready and /metrics are answered: 127.0.0.1:9187, say; port 0 is a free one [default: nowhere]"
+    )]
+    listen: Option<String>,
+    /// After how many seconds without progress delivery is called stalled
+    #[arg(
+        long,
+        env = "TIDEWIRE_STALL_AFTER",
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=3600),
+        help = "After how many seconds without progress delivery is called stalled, 1 to 3600 [default: 10]"
+    )]
+    stall_after: Option<u64>,
+}
+
+/// What runs beside the engine and ends with it: who answers the outside, and who watches.
+struct Outside {
+    address: Option<SocketAddr>,
+    stall_after: Duration,
+    tasks: JoinSet<()>,
 }
 
 impl Up {
     pub(super) async fn run(self, file: &File) -> Result<()> {
         let stop = CancellationToken::new();
         stop_on_signals(&stop)?;
+        let limits = config::limits(self.inbox_max_size, self.inbox_max_age, file);
+        let mut outside = Outside {
+            address: None,
+            stall_after: config::stall_after(self.stall_after, file)?.unwrap_or(health::STALL_AFTER),
+            tasks: JoinSet::new(),
+        };
+        if let Some(at) = self.listen.as_ref().or(file.listen.as_ref()) {
+            let listener = Listener::bind(at).await?;
+            outside.address = Some(listener.address());
+            outside.tasks.spawn(async { drop(listener.serve().await) });
+        }
         if self.database.database_url.is_some() || (file.database_url.is_some() && self.data_dir.is_none()) {
             let target = config::target(self.database.database_url.as_deref(), file)?;
-            return serve(&target, stop, None).await;
+            return serve(&target, &limits, stop, outside, None).await;
         }
         let data_dir = self.data_dir.or_else(|| file.data_dir.clone()).unwrap_or_else(|| DATA_DIR.into());
         let mut cluster = Cluster::start(ClusterOptions::kept(data_dir)).await?;
         let target: Target = cluster.url().parse()?;
         let password = cluster.data_dir().join("tidewire.password");
-        let served = serve(&target, stop, Some(&password)).await;
+        let served = {
+            let mut serving = pin!(serve(&target, &limits, stop, outside, Some(&password)));
+            loop {
+                tokio::select! {
+                    served = &mut serving => break served,
+                    () = sleep(LOOK_EVERY) => look_after(&mut cluster).await,
+                }
+            }
+        };
         let stopped = cluster.stop(StopMode::Fast).await;
         served.and(stopped)
     }
 }
 
-async fn serve(target: &Target, stop: CancellationToken, password: Option<&Path>) -> Result<()> {
+/// Starts a server again that has died; the engine connects to it by itself.
+async fn look_after(cluster: &mut Cluster) {
+    if !cluster.is_running() {
+        observe(&Observation::ServerEnded);
+        if let Err(failed) = cluster.restart(StopMode::Immediate).await {
+            observe(&Observation::ServerNotStarted { error: &failed });
+        }
+    }
+}
+
+async fn serve(
+    target: &Target,
+    limits: &Limits,
+    stop: CancellationToken,
+    mut outside: Outside,
+    password: Option<&Path>,
+) -> Result<()> {
     let shown = target.display();
+    let address = outside.address.map_or(String::new(), |address| format!(" http://{address}"));
     let mut said = false;
-    Box::pin(app::serve(target, stop, || {
+    outside.tasks.spawn(monitor::watch(target.clone(), outside.stall_after));
+    Box::pin(app::serve(target, limits, stop, || {
         if !said {
-            println!("ready {shown}");
+            println!("ready {shown}{address}");
             if let Some(password) = password {
                 println!("connect with: PGPASSWORD=$(cat '{}') psql '{shown}'", password.display());
             }

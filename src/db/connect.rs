@@ -123,7 +123,8 @@ impl Target {
     }
 
     /// [`Target::connect`] for statements of our own. They run with our rights and name what they use without a schema
-    /// where it is PostgreSQL's: no search path of the database's may put something else in its place.
+    /// where it is PostgreSQL's: no search path of the database's may put something else in its place; and they rest for as
+    /// long as there is nothing to do.
     ///
     /// # Errors
     /// As [`Target::connect`].
@@ -133,7 +134,7 @@ impl Target {
             .client
             .batch_execute(
                 "set search_path = pg_catalog, pg_temp; set default_transaction_isolation = 'read committed';
-                 set default_transaction_read_only = off",
+                 set default_transaction_read_only = off; set idle_session_timeout = 0",
             )
             .await
             .map_err(error)?;

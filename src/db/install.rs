@@ -12,7 +12,7 @@ use super::slot;
 use crate::error::{Error, ErrorKind, Result};
 
 /// In the order in which they need each other.
-const FILES: [&str; 12] = [
+const FILES: [&str; 15] = [
     include_str!("../../sql/meta/identifier.sql"),
     include_str!("../../sql/meta/json.sql"),
     include_str!("../../sql/event/relation.sql"),
@@ -23,7 +23,10 @@ const FILES: [&str; 12] = [
     include_str!("../../sql/event/subscription.sql"),
     include_str!("../../sql/event/inbox.sql"),
     include_str!("../../sql/event/read.sql"),
+    include_str!("../../sql/event/retention.sql"),
+    include_str!("../../sql/event/gap.sql"),
     include_str!("../../sql/event/engine.sql"),
+    include_str!("../../sql/event/status.sql"),
     include_str!("../../sql/event/privilege.sql"),
 ];
 
@@ -78,8 +81,15 @@ pub async fn install(client: &mut Client) -> Result<()> {
         .map_err(error)?;
     transaction
         .batch_execute(
-            "create publication tidewire for table only event.watched, only event.subscription, only event.session;
-             comment on publication tidewire is 'Tidewire: the watched tables, and its own subscriptions.';",
+            "create publication tidewire for table only event.watched, only event.subscription, only event.session,
+                                               only event.gap;
+             comment on publication tidewire is 'Tidewire: the watched tables, and its own subscriptions.';
+             -- With REPLICA IDENTITY FULL a writer's UPDATE of a generated column that is not published is an error.
+             do $$ begin
+                 if current_setting('server_version_num')::int >= 180000 then
+                     alter publication tidewire set (publish_generated_columns = stored);
+                 end if;
+             end $$",
         )
         .await
         .map_err(|source| error(source).context("cannot install"))?;

@@ -9,6 +9,8 @@ mod installation;
 pub mod reader;
 pub mod requirement;
 pub mod slot;
+pub mod status;
+pub mod upkeep;
 
 pub use connect::{Connection, Target, error};
 pub use tokio_postgres::{Client, Notification};

@@ -10,12 +10,43 @@ use crate::position::{EventId, Lsn, Progress};
 /// The key of the advisory lock that the serving program holds: the bytes of "tidewire".
 pub const LOCK: i64 = i64::from_be_bytes(*b"tidewire");
 
+/// The first `server_version_num` that knows slots which survive a failover.
+const FAILOVER_SINCE: i32 = 170_000;
+
 /// Takes the lock on this connection; false while another program serves the database.
 ///
 /// # Errors
 /// Those of the connection.
 pub async fn try_lock(client: &Client) -> Result<bool> {
     Ok(client.query_one("select pg_try_advisory_lock($1)", &[&LOCK]).await.map_err(error)?.get(0))
+}
+
+/// Who serves gives up the lock when nothing is heard of it for this long, for its machine may be gone without a word, or
+/// the process may be frozen: then the server ends the connection, and one that stands by takes over. What takes longest
+/// between two statements is that a row of hundreds of megabytes is on its way, or that the stream is being opened.
+const LEASE: &str = "set idle_session_timeout = '20s'; set idle_in_transaction_session_timeout = '20s'";
+
+/// Limits how long the lock outlives its holder.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn lease(client: &Client) -> Result<()> {
+    client.batch_execute(LEASE).await.map_err(error)
+}
+
+/// Ends the stream that still holds the slot: since the lock is ours, its program is gone, frozen, or has given up.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn free(client: &Client, slot: &str) -> Result<()> {
+    // waits for a moment: the server is about to notice by itself most of the time
+    let sql = "select pg_terminate_backend(active_pid, 2000) from pg_replication_slots
+               where slot_name = $1 and active_pid is not null";
+    match client.execute(sql, &[&slot]).await.map_err(error) {
+        // another role's: opening the stream will say so
+        Err(failed) if failed.kind() == ErrorKind::Setup => Ok(()),
+        freed => freed.map(std::mem::drop),
+    }
 }
 
 /// The state of the slot.
@@ -62,10 +93,19 @@ pub fn foreign(slot: &str, detail: String) -> Error {
 
 /// Creates the slot. Waits for the transactions that are open now to end, as PostgreSQL does.
 ///
+/// From PostgreSQL 17 on it is a failover slot: a standby that synchronizes slots has it too, and goes on with it once
+/// it is promoted. Where there is no such standby that changes nothing.
+///
 /// # Errors
 /// [`ErrorKind::Setup`] without a free slot or without the privilege.
 pub async fn create(client: &Client, slot: &str) -> Result<()> {
-    client.execute("select pg_create_logical_replication_slot($1, 'pgoutput')", &[&slot]).await.map_err(|source| {
+    let row = client.query_one("select current_setting('server_version_num')::int", &[]).await.map_err(error)?;
+    let sql = if row.get::<_, i32>(0) >= FAILOVER_SINCE {
+        "select pg_create_logical_replication_slot($1, 'pgoutput', failover => true)"
+    } else {
+        "select pg_create_logical_replication_slot($1, 'pgoutput')"
+    };
+    client.execute(sql, &[&slot]).await.map_err(|source| {
         let source = error(source).context("cannot create the replication slot");
         match source.kind() {
             ErrorKind::Database => Error::new(ErrorKind::Setup, source.message().to_owned())
@@ -94,76 +134,154 @@ pub async fn drop(client: &Client, slot: &str) -> Result<()> {
     }
 }
 
-/// Notes that the slot is lost, before it is made again: whatever happens from here on, the sessions will be told.
-///
-/// # Errors
-/// Those of the connection.
-pub async fn note_gap(client: &Client, from: EventId) -> Result<()> {
-    let sql = "update event.progress set gap_from = coalesce(gap_from, $1)";
-    client.execute(sql, &[&from.to_string()]).await.map_err(error)?;
-    Ok(())
+/// What is known of the WAL that was read before.
+#[derive(Debug)]
+pub struct Past {
+    /// The newest progress row.
+    pub done: Progress,
+    /// Changes are lost, and no session has been told yet.
+    pub has_gap: bool,
+    /// The tables are in another cluster, on another timeline or in another database than at the last start.
+    pub has_moved: bool,
+    /// The end of the WAL that there is now.
+    pub wal_end: Lsn,
 }
 
-/// Where a program that starts anew begins, and how many sessions were told of a gap. The subscriptions of a moment are
-/// copied into `event.route`, and everything that commits after that moment will be told; what was between a noted gap
-/// and that moment is said to be lost, in the same transaction.
-///
-/// While the copy is made no subscription can commit, so each is either in it or behind it in the WAL.
+/// What is known of the WAL that was read before; `None` before the first start.
 ///
 /// # Errors
 /// Those of the connection.
-pub async fn begin_anew(client: &mut Client) -> Result<(Progress, u64)> {
-    let transaction = client.transaction().await.map_err(error)?;
-    transaction
-        .batch_execute(
-            "lock table event.watched, event.subscription in share mode;
-             delete from event.described;
-             insert into event.described select relation, description from event.watched;
-             delete from event.route;
-             insert into event.route
-             select id, session_id, kind, relation, attnum, key, visible, durable from event.subscription
-             where ended is null;
-             delete from event.subscription where ended is not null;
-             delete from event.inbox i where not exists (select from event.session s where s.id = i.session_id);",
-        )
-        .await
-        .map_err(error)?;
-    let row = transaction
-        .query_one("select pg_current_wal_insert_lsn()::text, (select gap_from from event.progress)", &[])
-        .await
-        .map_err(error)?;
-    let begin = EventId { lsn: row.get::<_, &str>(0).parse::<Lsn>()?, number: 0 };
-    let mut told = 0;
-    if let Some(from) = row.get::<_, Option<&str>>(1) {
-        super::inbox::ensure_partition(&transaction, segment(begin.lsn)).await?;
-        let sql = "select event._tell_gap($1, $2, $1, 'slot_lost')";
-        let row = transaction.query_one(sql, &[&begin.to_string(), &from]).await.map_err(error)?;
-        told = row.get::<_, i64>(0).unsigned_abs();
-    }
-    transaction
-        .execute(
-            "insert into event.progress (lsn, number) values ($1::text::pg_lsn, 0)
-             on conflict (only_one) do update set lsn = excluded.lsn, number = 0, messages = 0, gap_from = null,
-                                                  updated_at = clock_timestamp()",
-            &[&begin.lsn.to_string()],
-        )
-        .await
-        .map_err(error)?;
-    transaction.commit().await.map_err(error)?;
-    Ok((Progress { id: begin, messages: 0 }, told))
-}
-
-/// The progress row, and whether a gap has yet to be told; `None` before the first start.
-///
-/// # Errors
-/// Those of the connection.
-pub async fn progress(client: &Client) -> Result<Option<(Progress, bool)>> {
-    let sql = "select lsn::text, number, messages, gap_from is not null from event.progress";
+pub async fn past(client: &Client) -> Result<Option<Past>> {
+    let sql = "select p.lsn::text, p.number, p.messages, i.gap_from is not null, i.home <> event._home(),
+                      pg_current_wal_insert_lsn()::text
+               from event._progress() p, event.installation i where p.lsn is not null";
     let row = client.query_opt(sql, &[]).await.map_err(error)?;
     row.map(|row| {
         let number = u32::try_from(row.get::<_, i64>(1)).unwrap_or(EventId::WHOLE);
         let id = EventId { lsn: row.get::<_, &str>(0).parse()?, number };
-        Ok((Progress { id, messages: row.get(2) }, row.get(3)))
+        Ok(Past {
+            done: Progress { id, messages: row.get(2) },
+            has_gap: row.get(3),
+            has_moved: row.get::<_, Option<bool>>(4).unwrap_or(false),
+            wal_end: row.get::<_, &str>(5).parse()?,
+        })
     })
     .transpose()
+}
+
+/// Why changes are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The slot was dropped or invalidated.
+    Slot,
+    /// The database is as it was at an earlier time, or elsewhere.
+    Restored,
+}
+
+impl Loss {
+    /// The word in the gap event.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Loss::Slot => "slot_lost",
+            Loss::Restored => "database_restored",
+        }
+    }
+}
+
+/// Notes that changes are lost, before the slot is made again: whatever happens from here on, the sessions will be told.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn note_gap(client: &Client, from: EventId, loss: Loss) -> Result<()> {
+    let sql = "update event.installation set gap_reason = case when gap_from is null then $2 else gap_reason end,
+                                             gap_from = coalesce(gap_from, $1)";
+    client.execute(sql, &[&from.to_string(), &loss.as_str()]).await.map_err(error)?;
+    Ok(())
+}
+
+/// The database went back behind `reached`, or to another place, and its slot came along: every session is told, and the
+/// walk goes on from the progress row. Returns how many sessions are told.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn note_return(client: &mut Client, slot: &str, from: EventId, reached: EventId) -> Result<u64> {
+    let transaction = client.transaction().await.map_err(error)?;
+    let sql = "select event._tell_gap($2, $3, greatest($4, event._event_id(confirmed_flush_lsn, 0)) collate \"C\")
+               from pg_replication_slots where slot_name = $1";
+    let reason = Loss::Restored.as_str();
+    let told = transaction
+        .query_one(sql, &[&slot, &reason, &from.to_string(), &reached.to_string()])
+        .await
+        .map_err(error)?
+        .get::<_, i64>(0);
+    transaction
+        .batch_execute("select event._end_strangers(); update event.installation set home = event._home()")
+        .await
+        .map_err(error)?;
+    transaction.commit().await.map_err(error)?;
+    Ok(told.unsigned_abs())
+}
+
+/// Where a program that starts anew begins, and how many sessions are told of which gap. The subscriptions of a moment are
+/// copied into `event.route`, and everything that commits after that moment will be told; what was between a noted gap
+/// and that moment is said to be lost, in the same transaction.
+///
+/// While the copy is made no subscription can commit, so each is either in it or behind it in the WAL. Those that have ended
+/// come by once more behind it: the copy knows them, but not as anything that a change could match.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn begin_anew(client: &mut Client, slot: &str, has_moved: bool) -> Result<(Progress, Option<(Loss, u64)>)> {
+    let transaction = client.transaction().await.map_err(error)?;
+    transaction
+        .batch_execute("lock table event.watched, event.subscription in share row exclusive mode")
+        .await
+        .map_err(error)?;
+    if has_moved {
+        transaction.batch_execute("select event._end_strangers()").await.map_err(error)?;
+    }
+    let row = transaction
+        .query_one("select pg_current_wal_insert_lsn()::text, gap_from, gap_reason from event.installation", &[])
+        .await
+        .map_err(error)?;
+    let begin = EventId { lsn: row.get::<_, &str>(0).parse::<Lsn>()?, number: 0 };
+    let mut told = None;
+    super::inbox::ensure_partition(&transaction, segment(begin.lsn)).await?;
+    let begin_text = begin.to_string();
+    if let (Some(from), Some(reason)) = (row.get::<_, Option<&str>>(1), row.get::<_, Option<&str>>(2)) {
+        // A restored database may have events of a time that is not to come: the next ones would be sorted before them.
+        for sql in ["delete from event.inbox where id > $1", "delete from event.journal where id > $1"] {
+            transaction.execute(sql, &[&begin_text]).await.map_err(error)?;
+        }
+        let from = begin_text.as_str().min(from);
+        let sql = "select event._tell_gap($1, $2, $3)";
+        let row = transaction.query_one(sql, &[&reason, &from, &begin_text]).await.map_err(error)?;
+        let loss = if reason == Loss::Slot.as_str() { Loss::Slot } else { Loss::Restored };
+        told = Some((loss, row.get::<_, i64>(0).unsigned_abs()));
+    }
+    transaction
+        .batch_execute(
+            "delete from event.described;
+             insert into event.described select relation, description from event.watched;
+             delete from event.route;
+             insert into event.route
+             select id, session_id, kind, case when ended is null then relation else 0 end, attnum, key, visible, durable
+             from event.subscription;
+             delete from event.inbox i where not exists (select from event.session s where s.id = i.session_id);",
+        )
+        .await
+        .map_err(error)?;
+    transaction
+        .execute(
+            "with past as (delete from event.progress) insert into event.progress (lsn, number) values ($1::text::pg_lsn, 0)",
+            &[&begin.lsn.to_string()],
+        )
+        .await
+        .map_err(error)?;
+    let sql = "update event.installation set slot = $1, home = event._home(), gap_from = null, gap_reason = null";
+    transaction.execute(sql, &[&slot]).await.map_err(error)?;
+    let sql = "update event.subscription set ended = ended where ended is not null";
+    transaction.execute(sql, &[]).await.map_err(error)?;
+    transaction.commit().await.map_err(error)?;
+    Ok((Progress { id: begin, messages: 0 }, told))
 }

@@ -45,12 +45,14 @@ fn whole(entry: &Entry, kind: Kind, visible: Option<&[String]>, part: Part) -> S
         ChangeKind::FieldUpdate => "update",
         ChangeKind::Truncate => "truncate",
         ChangeKind::SubscriptionEnded => "subscription_ended",
+        ChangeKind::Gap => "gap",
     };
     let mut push = |text: &str| out.extend_from_slice(text.as_bytes());
     push("{\"operation\" : \"");
     push(operation);
     push("\", ");
-    if entry.change == ChangeKind::SubscriptionEnded {
+    let is_said_whole = matches!(entry.change, ChangeKind::SubscriptionEnded | ChangeKind::Gap);
+    if is_said_whole {
         push(entry.value.as_deref().unwrap_or_default());
     } else {
         push("\"subscription_type\" : \"");
@@ -62,7 +64,7 @@ fn whole(entry: &Entry, kind: Kind, visible: Option<&[String]>, part: Part) -> S
     {
         out.extend_from_slice(b", \"relation_id\" : ");
         relation.write_relation_id(&mut out, entry.partition.as_ref());
-    } else if entry.change != ChangeKind::SubscriptionEnded {
+    } else if !is_said_whole {
         row(&mut out, entry, part);
         match part {
             Part::Whole => payload(&mut out, entry, visible),

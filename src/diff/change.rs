@@ -36,6 +36,17 @@ pub enum Change<'t, 'a> {
     },
 }
 
+impl Change<'_, '_> {
+    /// How long the values are that it tells of, in bytes of PostgreSQL's text.
+    pub fn bytes(&self) -> usize {
+        let length = |datum: &Datum<'_>| if let Datum::Text(text) = datum { text.len() } else { 0 };
+        match self {
+            Change::RowInsert { row, .. } | Change::RowDelete { row, .. } => row.iter().map(length).sum(),
+            Change::FieldUpdate { old, new, .. } => old.as_ref().map_or(0, length) + length(new),
+        }
+    }
+}
+
 /// The changes that an UPDATE is, in the order in which they are told. `new` gets its unchanged large values from `old`.
 pub fn updated<'t, 'a>(
     relation: &Relation,

@@ -23,6 +23,21 @@ pub struct Pointer {
     pub last: bool,
     /// The names of the columns that the session's owner may see; `None`: all.
     pub visible: Option<Vec<String>>,
+    /// What the event weighs in the journal, in bytes, roughly.
+    pub bytes: u32,
+    /// The weights of the session's events up to this one, added up.
+    pub total: i64,
+}
+
+/// One NOTIFY.
+#[derive(Debug, Clone)]
+pub struct Notification {
+    /// The channel.
+    pub session: Uuid,
+    /// The event.
+    pub id: EventId,
+    /// The event as text, under 8000 bytes.
+    pub payload: String,
 }
 
 /// How the set of subscriptions changed.
@@ -52,14 +67,16 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// Rows of the inbox.
     pub pointers: Vec<Pointer>,
-    /// NOTIFYs: channel and payload, in order.
-    pub notifications: Vec<(Uuid, String)>,
+    /// NOTIFYs, in order.
+    pub notifications: Vec<Notification>,
     /// Changes of `event.route`, in order.
     pub routes: Vec<RouteChange>,
     /// What watched tables are made of from here on, in order; `None`: watched no more.
     pub descriptions: Vec<(u32, Option<String>)>,
     /// Sessions that were deleted: what was put into their inboxes since is removed.
     pub deleted_sessions: Vec<Uuid>,
+    /// Rows of `event.gap` whose sessions are told.
+    pub told_gaps: Vec<Uuid>,
     /// Connections that attached.
     pub resends: Vec<Resend>,
     /// The transactions whose changes these are; they must be visible before the batch is.
@@ -91,6 +108,7 @@ impl Batch {
             || !self.routes.is_empty()
             || !self.deleted_sessions.is_empty()
             || !self.descriptions.is_empty()
+            || !self.told_gaps.is_empty()
             || self.ends_large_transaction.is_some()
     }
 

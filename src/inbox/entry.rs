@@ -5,6 +5,9 @@ use std::sync::Arc;
 use crate::catalog::Relation;
 use crate::position::EventId;
 
+/// A journal row's names and key, a pointer row, and what indexes hold of them.
+const ROW_BYTES: usize = 300;
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
@@ -18,6 +21,8 @@ pub enum ChangeKind {
     Truncate,
     /// A subscription's object is gone, or may no longer be seen.
     SubscriptionEnded,
+    /// Events are lost to the session.
+    Gap,
 }
 
 impl ChangeKind {
@@ -29,6 +34,7 @@ impl ChangeKind {
             ChangeKind::FieldUpdate => "field_update",
             ChangeKind::Truncate => "truncate",
             ChangeKind::SubscriptionEnded => "subscription_ended",
+            ChangeKind::Gap => "gap",
         }
     }
 }
@@ -44,7 +50,7 @@ pub struct Entry {
     pub xid: u32,
     /// What happened.
     pub change: ChangeKind,
-    /// Where; `None` for an ended subscription.
+    /// Where; `None` for an ended subscription or a gap.
     pub relation: Option<Arc<Relation>>,
     /// Schema and name of the partition that was emptied, when that was not the whole table.
     pub partition: Option<(String, String)>,
@@ -54,7 +60,7 @@ pub struct Entry {
     pub row: Option<String>,
     /// Position in the relation's columns of the field.
     pub field: Option<usize>,
-    /// JSON: the inserted row or the field's new value; for an ended subscription the body of its event.
+    /// JSON: the inserted row or the field's new value; for an ended subscription or a gap the body of its event.
     pub value: Option<String>,
     /// JSON: the deleted row or the field's old value.
     pub old: Option<String>,
@@ -68,6 +74,12 @@ impl Entry {
             (None, Some(relation)) => Some((&relation.schema, &relation.name)),
             (None, None) => None,
         }
+    }
+
+    /// What it takes in the journal and the inbox, in bytes, roughly.
+    pub fn weight(&self) -> u32 {
+        let text = |text: &Option<String>| text.as_deref().map_or(0, str::len);
+        u32::try_from(ROW_BYTES + text(&self.value) + text(&self.old)).unwrap_or(u32::MAX)
     }
 
     /// The name of the field's column.

@@ -5,7 +5,7 @@ mod entry;
 mod reader;
 mod writer;
 
-pub use batch::{Batch, Pointer, Resend, RouteChange};
+pub use batch::{Batch, Notification, Pointer, Resend, RouteChange};
 pub use entry::{ChangeKind, Entry};
 pub use reader::{Event, Reader};
 pub use writer::{Committed, run, segment};

@@ -1,23 +1,37 @@
 //! The task that writes batches, one after the other, each in one transaction.
 
-use crate::db::Client;
+use std::time::Duration;
+
 use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::db::Client;
 
 use super::batch::Batch;
+use crate::crash;
 use crate::db::inbox::{InboxStatements, ensure_partition};
 use crate::error::Result;
-use crate::position::Lsn;
+use crate::position::{EventId, Lsn};
 
-/// The journal has one partition for each GB of WAL (see `event._ensure_partition`).
-const SEGMENT_BITS: u32 = 30;
+/// Journal, inbox and progress have a partition for each 256 MB of WAL (see `event._ensure_partition`): small enough that the
+/// dead rows of one are soon dropped with it, large enough that a session which is days behind needs no thousands of them.
+const SEGMENT_BITS: u32 = 28;
+
+/// How often the server hears of us at rest. A quarter of what it waits for (see [`InboxStatements::renew`]): a machine that is
+/// short of processors or paused for a moment is not taken for dead.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// A batch is in the database.
 #[derive(Debug)]
 pub struct Committed {
     /// The WAL up to here may be forgotten.
     pub acknowledge: Option<Lsn>,
-    /// How many events it had.
+    /// All up to here is done; `None` when the batch changed no table.
+    pub done: Option<EventId>,
+    /// How many events went out with NOTIFY.
     pub events: usize,
+    /// How many rows it put into inboxes.
+    pub inbox_rows: usize,
 }
 
 /// The segment of the journal that a position falls in.
@@ -32,16 +46,31 @@ pub fn segment(lsn: Lsn) -> i64 {
 pub async fn run(client: Client, mut batches: mpsc::Receiver<Batch>, committed: mpsc::Sender<Committed>) -> Result<()> {
     let statements = InboxStatements::prepare(&client).await?;
     let mut prepared_segment = -1;
-    while let Some(batch) = batches.recv().await {
-        for entry in &batch.entries {
-            let needed = segment(entry.id.lsn);
+    loop {
+        let batch = match timeout(RENEW_EVERY, batches.recv()).await {
+            Ok(Some(batch)) => batch,
+            Ok(None) => break,
+            Err(_) => {
+                statements.renew(&client).await?;
+                continue;
+            }
+        };
+        let places = batch.entries.iter().map(|entry| entry.id.lsn).chain([batch.progress.id.lsn]);
+        for needed in places.map(segment) {
             if needed != prepared_segment {
+                crash::point("before_rotate");
                 ensure_partition(&client, needed).await?;
+                crash::point("after_rotate");
                 prepared_segment = needed;
             }
         }
-        statements.write(&client, &batch).await?;
-        let done = Committed { acknowledge: batch.acknowledge, events: batch.notifications.len() };
+        let events = statements.write(&client, &batch).await?;
+        let done = Committed {
+            acknowledge: batch.acknowledge,
+            done: batch.is_durable().then_some(batch.progress.id),
+            events,
+            inbox_rows: batch.pointers.len(),
+        };
         if committed.send(done).await.is_err() {
             break;
         }

@@ -27,6 +27,10 @@ const READ_AHEAD: usize = 256;
 /// may make the server write its slot to disk.
 const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(2);
 
+/// With nothing to say the server is told so this often. `event.sync()` sees by it that the walsender has looked for more, and
+/// either side notices sooner that the other is gone.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+
 /// How long a clean stop waits for the last acknowledgement to be written.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -85,7 +89,7 @@ impl WalStream {
     /// Opens the stream; returns once the server has accepted it and the slot is held.
     ///
     /// # Errors
-    /// [`ErrorKind::Connection`] when the server can't be reached or another connection holds the slot,
+    /// [`ErrorKind::Connection`] when the server can't be reached, [`ErrorKind::Standby`] when another connection holds the slot,
     /// [`ErrorKind::Authentication`], [`ErrorKind::SlotLost`] when the slot is gone or invalidated,
     /// [`ErrorKind::Setup`] when the role may not replicate.
     pub async fn open(options: StreamOptions) -> Result<Self> {
@@ -108,6 +112,7 @@ impl WalStream {
         .with_start_lsn(pgwire_replication::Lsn::from_u64(options.start.0))
         .with_buffer_size(READ_AHEAD)
         .with_status_interval(ACKNOWLEDGE_EVERY)
+        .with_wakeup_interval(STATUS_EVERY)
         .with_feedback_observer(FeedbackObserver::new(move |_| notify.notify_one()));
         let mut client = ReplicationClient::connect(config).await.map_err(error)?;
         client.wait_started().await.map_err(error)?;
@@ -177,6 +182,8 @@ fn server_kind(message: &str) -> ErrorKind {
     match state {
         "28000" | "28P01" => ErrorKind::Authentication,
         "42501" => ErrorKind::Setup,
+        // object_in_use: another connection holds the slot
+        "55006" => ErrorKind::Standby,
         // undefined_object: the slot (or the publication); object_not_in_prerequisite_state: it was invalidated
         "42704" if message.contains("replication slot") => ErrorKind::SlotLost,
         "55000" if message.contains("replication slot") => ErrorKind::SlotLost,
@@ -194,7 +201,7 @@ mod tests {
             ("password authentication failed for user \"x\" (SQLSTATE 28P01)", ErrorKind::Authentication),
             ("replication slot \"x\" does not exist (SQLSTATE 42704)", ErrorKind::SlotLost),
             ("cannot read from logical replication slot \"x\" (SQLSTATE 55000)", ErrorKind::SlotLost),
-            ("replication slot \"x\" is active for PID 7 (SQLSTATE 55006)", ErrorKind::Connection),
+            ("replication slot \"x\" is active for PID 7 (SQLSTATE 55006)", ErrorKind::Standby),
             ("terminating connection due to administrator command (SQLSTATE 57P01)", ErrorKind::Connection),
             ("must be superuser or replication role to start walsender (SQLSTATE 42501)", ErrorKind::Setup),
         ] {

@@ -315,26 +315,33 @@ async fn what_was_altered_behind_its_back_is_told_and_mended_by_the_remedies() {
     client.sql("select event.watch('a'), event.watch('b'), event.watch('p')").await;
     assert!(tidewire.stop().await.success());
 
-    client.sql("create publication theirs for table a (id)").await;
-    // enabled, it would put the partition right at once
+    // enabled, it would spare a's writers and put the partition right at once
     client.sql("alter event trigger tidewire_ddl disable").await;
+    let major = client.major().await;
+    // PostgreSQL 14 has no column lists, 18 a further option
+    let has_lists = major >= 15;
+    if has_lists {
+        client.sql("create publication theirs for table a (id)").await;
+    }
     client.sql("alter publication tidewire drop table b; alter table p1 replica identity default").await;
     client.sql("alter publication tidewire set (publish = 'insert')").await;
     let checked = check(&database.url()).await;
-    assert_eq!(
-        checked.failures(),
-        [
-            "publication \"tidewire\" was altered: it must publish inserts, updates, deletes and truncates, of single tables, not via the root",
-            "publication theirs has a column list or row filter for table public.a: its writers' updates and deletes may fail, or rows are missing",
-            "table public.b is watched and not in publication \"tidewire\": its changes are not told",
-            "the replica identity of public.p1 is not FULL: old values of public.p are not known"
-        ],
-        "{}",
-        checked.text
-    );
+    let altered = "publication \"tidewire\" was altered: it must publish inserts, updates, deletes and truncates, of single tables, not via the root";
+    let mut expected = vec![
+        if major < 18 { altered.to_owned() } else { format!("{altered}, with stored generated columns") },
+        "publication theirs has a column list or row filter for table public.a: its writers' updates and deletes may fail, or rows are missing".to_owned(),
+        "table public.b is watched and not in publication \"tidewire\": its changes are not told".to_owned(),
+        "the replica identity of public.p1 is not FULL: old values of public.p are not known".to_owned(),
+    ];
+    if !has_lists {
+        expected.remove(1);
+    }
+    assert_eq!(checked.failures(), expected, "{}", checked.text);
     assert_eq!(checked.mark_of("event trigger tidewire_ddl is disabled"), "warning");
-    let error = client.try_sql("insert into a values (1, 1); delete from a").await.unwrap_err();
-    assert!(error.message().contains("cannot delete from table"), "PostgreSQL agrees: {error}");
+    if has_lists {
+        let error = client.try_sql("insert into a values (1, 1); delete from a").await.unwrap_err();
+        assert!(error.message().contains("cannot delete from table"), "PostgreSQL agrees: {error}");
+    }
     let refused = crate::support::tidewire(&["up", "--database-url", &database.url()]).await;
     assert_eq!(refused.status.code(), Some(1));
 

@@ -11,9 +11,9 @@ async fn refused(client: &Client, sql: &str) -> String {
 
 /// What everybody may call. Whoever adds to it thinks first of what the function does for somebody else.
 const FOR_ALL: &str =
-    "_attnum _caller _caller_may_alter _check_watchable _is_caught_up _is_published _is_watched _key_attnums _key_names
+    "_attnum _caller _caller_may_alter _check_watchable _has_virtual_column _is_caught_up _is_published _is_watched _key_attnums _key_names
     _key_text _leaves _may_use _narrow_publications _note_own_watch _notification _partition_tree _patience _pinned_text
-    _publication _publish _relation _slot _subscribe _tidewire_may_alter _unwatch _visible_part _watch_as_caller
+    _publication _publish _relation _replied_at _slot _status _subscribe _tidewire_may_alter _unwatch _visible_part _watch_as_caller
     _watch_explicitly ack read session_attach session_create session_delete session_detach session_pin session_share
     subscribe_column subscribe_field subscribe_row subscribe_table sync unsubscribe unwatch watch";
 
@@ -33,7 +33,7 @@ async fn nothing_but_the_interface_is_open_to_all() {
     assert_eq!(found, expected);
     let tables = "from pg_class where relnamespace = 'event'::regnamespace and relkind in ('r', 'p', 'v')";
     for (privilege, expected) in [
-        ("select", "change event installation session subscription"),
+        ("select", "change event installation session status subscription"),
         ("insert, update, truncate, references, trigger", "-"),
         ("delete", "event"),
     ] {
@@ -86,7 +86,7 @@ async fn the_internal_functions_do_nothing_for_who_has_no_right_to_it() {
         "_recheck('public.hers'::regclass)",
         "_identify_leaves()",
         "_end_subscriptions()",
-        "_tell_gap('x', 'x', 'x', 'x')",
+        "_tell_gap('x', 'x', 'x')",
         "_uninstall()",
         "_watch('public.hers'::regclass)",
         "_note_watch('public.hers'::regclass, true)",

@@ -216,32 +216,52 @@ async fn nothing_is_told_of_what_changed_nothing_or_was_rolled_back() {
 }
 
 #[tokio::test]
-async fn generated_columns_are_absent_where_the_wal_lacks_them() {
+async fn generated_columns_are_told_where_the_wal_has_them() {
     let database = Database::start().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (g int generated always as (v * 2) stored, id int primary key, v int)").await;
     let mut subscriber = Subscriber::open(&database).await;
+    let mut table = Table::read(&client, "t", "array[id]::text[]").await;
     subscriber.table("t").await;
     let mut column = Subscriber::open(&database).await;
     column.column("t", "v").await;
+    let has_them = client.major().await >= 18;
+    let mut generated = Subscriber::open(&database).await;
+    let subscribe = "select subscribe_column(meta.column_id('public', 't', 'g'))";
+    if has_them {
+        generated.sql(subscribe).await;
+    } else {
+        let error = generated.try_sql(subscribe).await.unwrap_err();
+        assert!(error.message().contains("is generated"), "{error}");
+    }
     client.sql("insert into t (id, v) values (1, 2)").await;
     client.sql("update t set v = 3").await;
     client.sql("update t set id = 2").await;
-    client.sql("alter table t rename v to w; update t set w = 4").await;
-    let changes = [
-        r#"insert KIND t 1 {"id":1,"v":2}"#,
-        r#"update KIND t 1 {"v":3}"#,
-        "delete KIND t 1",
-        r#"insert KIND t 2 {"id":2,"v":3}"#,
-        r#"update KIND t 2 {"w":4}"#,
-    ];
-    if client.text("show server_version_num").await.parse::<u32>().unwrap() < 180_000 {
-        assert_eq!(subscriber.told().await, changes.map(|change| change.replace("KIND", "table")));
-        let error = column.try_sql("select subscribe_column(meta.column_id('public', 't', 'g'))").await.unwrap_err();
-        assert!(error.message().contains("is generated"), "{error}");
+    if has_them {
+        let told = subscriber.events().await;
+        assert_eq!(told.len(), 5, "{told:?}");
+        told.iter().for_each(|event| table.apply(event));
+        assert_eq!(table, Table::read(&client, "t", "array[id]::text[]").await);
+        assert_eq!(generated.told().await[1], r#"update column t 1 {"g":6}"#);
+        assert_eq!(column.told().await[1], r#"update column t 1 {"v":3}"#);
     }
-    assert_eq!(column.told().await, changes.map(|change| change.replace("KIND", "column")));
+    client.sql("alter table t rename v to w; update t set w = 4").await;
+    if has_them {
+        assert_eq!(subscriber.told().await, [r#"update table t 2 {"g":8}"#, r#"update table t 2 {"w":4}"#]);
+        assert_eq!(column.told().await, [r#"update column t 2 {"w":4}"#]);
+        assert_eq!(generated.told().await, [r#"update column t 2 {"g":8}"#]);
+    } else {
+        let changes = [
+            r#"insert KIND t 1 {"id":1,"v":2}"#,
+            r#"update KIND t 1 {"v":3}"#,
+            "delete KIND t 1",
+            r#"insert KIND t 2 {"id":2,"v":3}"#,
+            r#"update KIND t 2 {"w":4}"#,
+        ];
+        assert_eq!(subscriber.told().await, changes.map(|change| change.replace("KIND", "table")));
+        assert_eq!(column.told().await, changes.map(|change| change.replace("KIND", "column")));
+    }
 }
 
 #[tokio::test]
@@ -305,8 +325,8 @@ async fn every_statement_that_writes_is_told_as_what_it_did() {
     let mut told = subscriber.events().await;
     assert_eq!(told.len(), 2);
 
-    let version: u32 = client.text("show server_version_num").await.parse().unwrap();
-    if version >= 150_000 {
+    // MERGE is PostgreSQL 15's
+    if client.major().await >= 15 {
         client
             .sql(
                 "merge into t using (values (1, 10), (2, 0), (7, 7)) as s (id, v) on t.id = s.id
@@ -379,4 +399,32 @@ async fn a_child_by_inheritance_is_a_table_of_its_own() {
     assert_eq!(of_parent.told().await, ["truncate table parent"]);
     client.sql("alter table child no inherit parent; insert into child values (3)").await;
     assert!(of_parent.told().await.is_empty());
+}
+
+/// As the apply worker of a subscription does. What PostgreSQL has an origin of is told like anything else: its stream is
+/// not asked to leave out what has one (`origin = none`), though that would also leave out what Tidewire writes.
+#[tokio::test]
+async fn what_was_replicated_from_elsewhere_is_told_too() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key); select pg_replication_origin_create('elsewhere')").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client.sql("insert into t values (1)").await;
+    client.sql("select pg_replication_origin_session_setup('elsewhere')").await;
+    client.sql("insert into t values (2)").await;
+    client
+        .sql("begin; select pg_replication_origin_xact_setup('0/1', now()); update t set id = 3 where id = 2; commit")
+        .await;
+    client.sql("select pg_replication_origin_session_reset(); insert into t values (4)").await;
+    assert_eq!(
+        subscriber.told().await,
+        [1, 2]
+            .iter()
+            .map(|id| format!(r#"insert table t {id} {{"id":{id}}}"#))
+            .chain(["delete table t 2".to_owned()])
+            .chain([3, 4].iter().map(|id| format!(r#"insert table t {id} {{"id":{id}}}"#)))
+            .collect::<Vec<_>>()
+    );
 }

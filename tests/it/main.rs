@@ -3,23 +3,36 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod architecture;
+mod bounded;
 mod check;
 mod cluster;
+mod crash_points;
 mod demo;
 mod escalation;
+mod failover;
+mod faults;
 mod forms;
+mod fuzzed;
+mod gaps;
 mod hard_cases;
 mod identifiers;
 mod operation;
+mod oracle;
 mod order;
+mod outside;
 mod partitions;
 mod privileges;
+mod quiet;
 mod read;
 mod refusals;
 mod restart;
+mod retention;
 mod schema_changes;
 mod sessions;
+mod status;
 mod subscriptions;
 mod support;
 mod tail;
+mod torture;
 mod values;
+mod visible;

@@ -1,4 +1,7 @@
-//! One order for all: that of the commits, and no event before its change can be read.
+//! One order for all: that of the commits.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::support::{Client, Database, Subscriber, Table, assert_in_order};
 
@@ -79,73 +82,6 @@ async fn many_writers_make_one_order_that_leads_from_what_was_to_what_is() {
 }
 
 #[tokio::test]
-async fn an_event_waits_until_its_change_can_be_read() {
-    let database = Database::start_with(&[("synchronous_commit", "local")]).await;
-    let _tidewire = database.up().await;
-    let client = database.connect().await;
-    client.sql("create table t (id int primary key, v int)").await;
-    let mut subscriber = Subscriber::open(&database).await;
-    subscriber.table("t").await;
-    client.sql("select event.sync()").await;
-
-    // a commit that waits for a standby that does not exist is in the WAL and cannot be read
-    client.sql("alter system set synchronous_standby_names = 'nobody'").await;
-    client.sql("select pg_reload_conf()").await;
-    let writer = database.connect().await;
-    writer.sql("set search_path = public, event; select session_create('w')").await;
-    writer.sql("set synchronous_commit = on").await;
-    let pid = writer.text("select pg_backend_pid()").await;
-    let waiting = tokio::spawn(async move {
-        let statements = "begin; insert into t values (1, 1);
-            create table later (id int primary key, v int);
-            create table leaf (v int, id int not null);
-            create table root (id int primary key, v int) partition by range (id);
-            select subscribe_table(meta.relation_id('public', 'root'));
-            alter table root attach partition leaf for values from (0) to (10);
-            select subscribe_table(meta.relation_id('public', 'later'));
-            insert into later values (2, 2); update later set v = 3;
-            insert into root values (4, 4); update root set v = 5;
-            alter table root rename to trunk; update trunk set v = 6; commit";
-        writer.sql(statements).await;
-        writer
-    });
-    let waits = format!("select count(*) from pg_stat_activity where pid = {pid} and wait_event = 'SyncRep'");
-    while client.text(&waits).await != "1" {
-        tokio::task::yield_now().await;
-    }
-    // tidewire has read it once it asks whether it can be read
-    let asked = "select count(*) from pg_stat_activity where application_name = 'tidewire'
-                 and query like '%pg_current_snapshot%' and query_start > clock_timestamp() - interval '1 second'
-                 and query_start > (select state_change from pg_stat_activity where wait_event = 'SyncRep')";
-    while client.text(asked).await == "0" {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(client.text("select count(*) from t").await, "0");
-    assert!(subscriber.drain().is_empty(), "told before it can be read");
-    assert!(subscriber.inbox().await.is_empty());
-
-    client.sql("alter system reset synchronous_standby_names").await;
-    client.sql("select pg_reload_conf()").await;
-    let writer = waiting.await.unwrap();
-    assert_eq!(subscriber.told().await, [r#"insert table t 1 {"id":1,"v":1}"#]);
-    let session = writer.text("select id from event.session where name = 'w'").await;
-    let mut writers = Subscriber::attach(writer, &session).await;
-    writers.events().await;
-    let held: Vec<String> = writers.inbox().await.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        held,
-        [
-            r#"insert table later 2 {"id":2,"v":2}"#,
-            r#"update table later 2 {"v":3}"#,
-            r#"insert table root 4 {"id":4,"v":4}"#,
-            r#"update table root 4 {"v":5}"#,
-            r#"update table trunk 4 {"v":6}"#,
-        ],
-        "tables that could not be read yet are described as they became"
-    );
-}
-
-#[tokio::test]
 async fn a_stop_does_not_wait_for_a_commit_that_waits_for_ever() {
     let database = Database::start_with(&[("synchronous_commit", "local")]).await;
     let tidewire = database.up().await;
@@ -178,7 +114,7 @@ async fn a_stop_does_not_wait_for_a_commit_that_waits_for_ever() {
 #[tokio::test]
 async fn what_a_subscriber_holds_locked_holds_up_nobody() {
     let database = Database::start_with(&[("default_transaction_isolation", "repeatable read")]).await;
-    let _tidewire = database.up().await;
+    let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key, v int, gone int)").await;
     let mut subscriber = Subscriber::open(&database).await;
@@ -190,12 +126,41 @@ async fn what_a_subscriber_holds_locked_holds_up_nobody() {
     }
     let column = selfish.text("select subscribe_column(meta.column_id('public', 't', 'gone'))").await;
     client.sql("select event.sync()").await;
+    // it must not remove the ended subscription first
+    let pid = Pid::from_raw(i32::try_from(tidewire.pid()).unwrap());
+    kill(pid, Signal::SIGSTOP).unwrap();
     client.sql("alter table t drop gone").await;
     selfish.sql(&format!("begin; select unsubscribe('{column}'); delete from event.event")).await;
+    kill(pid, Signal::SIGCONT).unwrap();
     client.sql("insert into t values (1, 1)").await;
     assert_eq!(subscriber.told().await, [r#"insert table t 1 {"id":1,"v":1}"#]);
     selfish.sql("rollback").await;
     while client.text("select count(*) from event.subscription").await != "1" {
         client.sql("update t set v = v + 1").await;
     }
+}
+
+#[tokio::test]
+async fn a_walsender_that_has_not_run_yet_is_not_taken_for_one_that_has_nothing_to_send() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key); create table other (id int)").await;
+    let subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client.sql("select event.sync()").await;
+    let walsender = client.text("select active_pid from pg_replication_slots").await;
+    let walsender = Pid::from_raw(walsender.parse().unwrap());
+    kill(walsender, Signal::SIGSTOP).unwrap();
+    client.sql("insert into t values (1)").await;
+    // what is written and not flushed, and may not be for long
+    let open = database.connect().await;
+    open.sql("begin; insert into other select generate_series(1, 10)").await;
+    // well beyond the time after which a commit is flushed
+    let error = client.try_sql("select event.sync('3 s')").await.unwrap_err();
+    kill(walsender, Signal::SIGCONT).unwrap();
+    assert!(error.message().contains("was delivered within 00:00:03"), "{error}");
+    client.sql("select event.sync()").await;
+    assert_eq!(subscriber.inbox().await.len(), 1);
+    open.sql("rollback").await;
 }

@@ -336,7 +336,7 @@ async fn a_gap_is_told_though_the_slot_was_made_and_nothing_more() {
     client.sql("select pg_drop_replication_slot(slot) from event.installation").await;
     client.sql("insert into t values (1)").await;
     // as far as an attempt gets that is killed right after it made the slot
-    client.sql("update event.progress set gap_from = '0000000000000001-00000001'").await;
+    client.sql("update event.installation set gap_from = '0000000000000001-00000001', gap_reason = 'slot_lost'").await;
     client.sql("select pg_create_logical_replication_slot(slot, 'pgoutput') from event.installation").await;
     client.sql("insert into t values (2)").await;
 
@@ -350,4 +350,22 @@ async fn a_gap_is_told_though_the_slot_was_made_and_nothing_more() {
     let _tidewire = database.up().await;
     client.sql("insert into t values (4)").await;
     assert_eq!(subscriber.told().await, [r#"insert table t 4 {"id":4}"#], "it is told once");
+}
+
+#[tokio::test]
+async fn what_was_told_survives_the_servers_death_whatever_commits_wait_for() {
+    // an asynchronous commit is on disk up to three times this long later
+    let mut database = Database::start_with(&[("wal_writer_delay", "10s")]).await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key); alter database postgres set synchronous_commit = off").await;
+    let tidewire = database.up().await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.sql("set synchronous_commit = on").await;
+    subscriber.table("t").await;
+    subscriber.sql("insert into t values (1)").await;
+    subscriber.next_notification().await;
+    database.kill();
+    tidewire.kill().await;
+    database.revive().await;
+    assert_eq!(database.connect().await.text("select count(*) from event.inbox").await, "1");
 }

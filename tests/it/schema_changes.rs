@@ -176,6 +176,9 @@ async fn a_dropped_column_ends_the_subscriptions_to_it() {
                 "insert into t (id, w) values (2, 6)",
             ])
             .await;
+        // generated columns are in the stream from PostgreSQL 18 on
+        let generated = if story.database.connect().await.major().await >= 18 { r#""g":2,"# } else { "" };
+        let inserted = format!(r#"insert KIND t 2 {{"id":2,{generated}"w":6,"v":9}}"#);
         assert_eq!(
             story.told().await,
             expected(&[
@@ -186,7 +189,7 @@ async fn a_dropped_column_ends_the_subscriptions_to_it() {
                 ("cf", "subscription_ended column_dropped"),
                 ("tr", r#"update KIND t 1 {"w":4}"#),
                 ("tr", r#"update KIND t 1 {"v":5}"#),
-                ("t", r#"insert KIND t 2 {"id":2,"w":6,"v":9}"#),
+                ("t", inserted.as_str()),
             ]),
             "{seen:?}"
         );
@@ -362,4 +365,64 @@ async fn a_schema_change_that_could_not_be_followed_at_once_is_followed_soon() {
         }
     };
     tokio::time::timeout(crate::support::PATIENCE, followed).await.expect("it is never followed");
+}
+
+/// Under REPLICA IDENTITY FULL its writers' updates would fail from the change on. The table is worth more than the watch.
+#[tokio::test]
+async fn a_change_that_would_break_the_writers_ends_the_watch_and_they_go_on() {
+    let database = Database::start().await;
+    let client = database.connect().await;
+    let major = client.major().await;
+    let mut changes = Vec::new();
+    // column lists
+    if major >= 15 {
+        changes.push("create publication theirs for table t (id)");
+        changes.push("create publication theirs; alter publication theirs add table p_1 (id)");
+    }
+    // publications that leave out generated columns are PostgreSQL 18's default, as virtual columns are
+    if major >= 18 {
+        changes.push("alter table t add g int generated always as (v) virtual");
+        changes
+            .push("create publication theirs for all tables; alter table p add g int generated always as (v) stored");
+        changes.push("alter table p add g int generated always as (v) stored; create publication theirs for tables in schema public");
+    }
+    for (number, change) in changes.into_iter().enumerate() {
+        for seen in BOTH {
+            // once is enough
+            if seen == Seen::Afterwards && number > 0 {
+                continue;
+            }
+            let mut story = Story::start(
+                seen,
+                "create table t (id int primary key, v int); insert into t values (1, 1);
+                 create table p (id int primary key, v int) partition by range (id);
+                 create table p_1 partition of p for values from (0) to (10); insert into p values (1, 1)",
+            )
+            .await;
+            let mut parted = Subscriber::open(&story.database).await;
+            parted.table("p").await;
+            let (spared, other) = if change.contains("table p") { ("p_1", "t") } else { ("t", "p_1") };
+            story
+                .happens(&[
+                    "update t set v = 2",
+                    "update p set v = 2",
+                    change,
+                    "update t set v = 3",
+                    "update p set v = 3",
+                ])
+                .await;
+            let client = story.database.connect().await;
+            // the one that it is about is as it was, the other is watched on
+            let identity = |table| format!("select relreplident from pg_class where relname = '{table}'");
+            assert_eq!(client.text(&identity(spared)).await, "d", "{change}");
+            assert_eq!(client.text(&identity(other)).await, "f", "{change}");
+            let told = story.told().await;
+            let parted = parted.told().await;
+            let (ended, kept) = if spared == "t" { (&told[0], &parted) } else { (&parted, &told[0]) };
+            let update = |value: u8, table: &str| format!(r#"update table {table} 1 {{"v":{value}}}"#);
+            let (name, other_name) = if spared == "t" { ("t", "p") } else { ("p", "t") };
+            assert_eq!(*ended, [update(2, name), "subscription_ended writers_endangered".to_owned()], "{change}");
+            assert_eq!(*kept, [update(2, other_name), update(3, other_name)], "{change}");
+        }
+    }
 }

@@ -182,7 +182,6 @@ async fn what_was_printed_is_acknowledged() {
     stage.client.sql(WALK).await;
     tail.lines(4).await;
     stage.until("select count(*) from event.inbox", "0").await;
-    assert_eq!(stage.client.text("select count(acked_through) from event.session").await, "1");
 }
 
 #[tokio::test]
@@ -289,7 +288,7 @@ async fn a_truncate_a_gap_and_an_end_have_a_form_too() {
     assert_eq!(truncate["change"], "truncate");
 
     let id = truncate["id"].as_str().unwrap().replace("-00000001", "-00000002");
-    stage.client.sql(&format!("select event._tell_gap('{id}', '{id}', '{id}', 'slot_lost')")).await;
+    stage.client.sql(&format!("select event._tell_gap('slot_lost', '{id}', '{id}')")).await;
     let gap = json(&tail.lines(2).await).remove(1);
     assert_eq!(keys(&gap), ["id", "change", "reason", "from", "to", "tx"]);
     assert_eq!((&gap["reason"], &gap["tx"]["xid"]), (&Value::from("slot_lost"), &Value::Null));

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::up;
 use crate::app;
+use crate::config::Limits;
 use crate::db::Target;
 use crate::db::cluster::{Binaries, Cluster, ClusterOptions, StopMode};
 use crate::error::{Error, ErrorKind, Result};
@@ -63,7 +64,8 @@ async fn serve_and_walk(target: &Target) -> Result<Walk> {
     let stop = CancellationToken::new();
     let (ready, is_ready) = oneshot::channel();
     let mut ready = Some(ready);
-    let mut engine = pin!(app::serve(target, stop.clone(), || {
+    let limits = Limits::default();
+    let mut engine = pin!(app::serve(target, &limits, stop.clone(), || {
         if let Some(ready) = ready.take() {
             let _ = ready.send(());
         }

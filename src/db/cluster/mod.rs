@@ -272,6 +272,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether a server that is ours is there; one that is not ours is somebody else's to look after.
+    pub fn is_running(&mut self) -> bool {
+        self.launcher.is_none() || self.server.as_mut().is_some_and(Server::is_running)
+    }
+
     /// Stops the server if it runs and starts it again, on the same port.
     pub async fn restart(&mut self, mode: StopMode) -> Result<()> {
         self.stop(mode).await?;

@@ -88,7 +88,9 @@ impl Launcher {
             if let Some(status) = server.exited()? {
                 return Err(self.explain(status));
             }
-            if PidFile::read(&self.data).is_some_and(|file| file.pid == server.pid() && file.status == "ready") {
+            if PidFile::read(&self.data)
+                .is_some_and(|file| file.pid == server.pid() && matches!(file.status.as_str(), "ready" | "standby"))
+            {
                 return Ok(server);
             }
             tokio::time::sleep(GLANCE).await;
@@ -138,6 +140,10 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn is_running(&mut self) -> bool {
+        matches!(self.exited(), Ok(None))
     }
 
     fn exited(&mut self) -> Result<Option<ExitStatus>> {

@@ -70,11 +70,13 @@ pub(super) struct Inbox {
     kinds: Vec<&'static str>,
     last: Vec<bool>,
     visible: Vec<Option<String>>,
+    bytes: Vec<i32>,
+    totals: Vec<i64>,
 }
 
 impl Inbox {
     pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
-        vec![&self.sessions, &self.ids, &self.kinds, &self.last, &self.visible]
+        vec![&self.sessions, &self.ids, &self.kinds, &self.last, &self.visible, &self.bytes, &self.totals]
     }
 }
 
@@ -144,6 +146,8 @@ impl<'b> Columns<'b> {
             columns.inbox.ids.push(pointer.id.to_string());
             columns.inbox.kinds.push(pointer.kind.as_str());
             columns.inbox.last.push(pointer.last);
+            columns.inbox.bytes.push(i32::try_from(pointer.bytes).unwrap_or(i32::MAX));
+            columns.inbox.totals.push(pointer.total);
             columns
                 .inbox
                 .visible
@@ -176,9 +180,9 @@ impl<'b> Columns<'b> {
             columns.resent.push(resend.session);
             columns.resent_after.push(&resend.after);
         }
-        for (channel, payload) in &batch.notifications {
-            columns.channels.push(channel.to_string());
-            columns.payloads.push(payload);
+        for notification in &batch.notifications {
+            columns.channels.push(notification.session.to_string());
+            columns.payloads.push(&notification.payload);
         }
         columns
     }

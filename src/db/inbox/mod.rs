@@ -9,12 +9,15 @@ mod snapshot;
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, GenericClient, Statement};
+use uuid::Uuid;
 
 use self::columns::Columns;
 use self::snapshot::{CURRENT, until_visible};
 use super::connect::error;
+use crate::crash;
 use crate::error::Result;
 use crate::inbox::Batch;
+use crate::observe::{Observation, observe};
 use crate::position::{EventId, Lsn};
 use crate::subscription::{Selector, Subscription};
 
@@ -31,6 +34,8 @@ pub struct InboxStatements {
     forget: Statement,
     empty_inboxes: Statement,
     mark_last: Statement,
+    remove_gaps: Statement,
+    skip_notifications: Statement,
     progress: Statement,
     snapshot: Statement,
 }
@@ -44,7 +49,10 @@ impl InboxStatements {
         client
             .batch_execute(
                 "set search_path = pg_catalog; set statement_timeout = 0; set lock_timeout = 0; set jit = off;
-                 set idle_in_transaction_session_timeout = 0; set client_min_messages = warning; set timezone = 'UTC'",
+                 set client_min_messages = warning; set timezone = 'UTC'; set idle_session_timeout = '4s';
+                 select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout';
+                 -- what is acknowledged to the slot must be on disk
+                 select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
             )
             .await
             .map_err(error)?;
@@ -60,16 +68,21 @@ impl InboxStatements {
             )
             .await?,
             inbox: prepare(
-                "insert into event.inbox (session_id, id, kind, last, visible)
-                 select a, b, c, d, e::text[]
-                 from unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::text[]) as u(a, b, c, d, e)",
+                "insert into event.inbox (session_id, id, kind, last, visible, bytes, total)
+                 select a, b, c, d, e::text[], f, g
+                 from unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::integer[], $7::bigint[])
+                      as u(a, b, c, d, e, f, g)",
             )
             .await?,
             // offset 0: the call is made for every row, in order, though nobody looks at what it returns
             notify: prepare(
-                "select count(*) from (select pg_notify(c, p) from unnest($1::text[], $2::text[]) as u(c, p) offset 0) s",
+                "select count(*) from (
+                     select pg_notify(c, p) from unnest($1::text[], $2::text[]) as u(c, p)
+                     where (select pg_notification_queue_usage() < 0.5 and not exists (select from event.unnotified))
+                     offset 0) s",
             )
             .await?,
+            skip_notifications: prepare("select event._skip_notifications($1, $2)").await?,
             resend: prepare(
                 "select count(*) from (
                      select pg_notify(i.session_id::text, event._notification(j, i.kind, i.visible, 7999))
@@ -103,6 +116,10 @@ impl InboxStatements {
                 "delete from event.inbox i where (i.session_id, i.id) in (
                      select t.session_id, t.id from event.inbox t where t.session_id = any ($1) for update skip locked)",
             ).await?,
+            remove_gaps: prepare(
+                "delete from event.gap g
+                 where g.id in (select t.id from event.gap t where t.id = any ($1) for update skip locked)",
+            ).await?,
             mark_last: prepare(
                 "update event.inbox i set last = true
                  from (select session_id, max(id) as id from event.inbox where id > $1 and id <= $2 group by session_id) m
@@ -113,22 +130,34 @@ impl InboxStatements {
             )
             .await?,
             progress: prepare(
-                "insert into event.progress (lsn, number, messages) values ($1::text::pg_lsn, $2, $3)
-                 on conflict (only_one) do update set lsn = excluded.lsn, number = excluded.number, messages = excluded.messages,
-                                                      updated_at = clock_timestamp()",
-            )
-            .await?,
+                "insert into event.progress (lsn, number, messages) values ($1::text::pg_lsn, $2, $3)",
+            ).await?,
             snapshot: prepare(CURRENT).await?,
         })
     }
 
-    /// Writes a batch in one transaction. It is committed only when the changes that it tells of can be read.
+    /// Says that we are there: at rest the server hears of us only by this, and ends the connection, and with it the lock,
+    /// after four seconds of silence. One that stands by has then taken over within five.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub async fn renew(&self, client: &Client) -> Result<()> {
+        client.query_one(&self.snapshot, &[]).await.map(std::mem::drop).map_err(error)
+    }
+
+    /// Writes a batch in one transaction. It is committed only when the changes that it tells of can be read. Returns how many
+    /// notifications went out: all, or none while their queue is filling up.
     ///
     /// # Errors
     /// Those of the connection; the transaction is then rolled back, or ends with the connection.
-    pub async fn write(&self, client: &Client, batch: &Batch) -> Result<()> {
+    pub async fn write(&self, client: &Client, batch: &Batch) -> Result<usize> {
         match self.write_open(client, batch).await {
-            Ok(()) => client.batch_execute("commit").await.map_err(error),
+            Ok(notified) => {
+                crash::point("before_commit");
+                client.batch_execute("commit").await.map_err(error)?;
+                crash::point("after_commit");
+                Ok(if notified { batch.notifications.len() } else { 0 })
+            }
             Err(failed) => {
                 let _ = client.batch_execute("rollback").await;
                 Err(failed)
@@ -136,12 +165,13 @@ impl InboxStatements {
         }
     }
 
-    async fn write_open(&self, client: &Client, batch: &Batch) -> Result<()> {
+    async fn write_open(&self, client: &Client, batch: &Batch) -> Result<bool> {
         let columns = Columns::of(batch);
         let (from, to) = batch.ends_large_transaction.map(span).unwrap_or_default();
         let lsn = batch.progress.id.lsn.to_string();
         let number = i64::from(batch.progress.id.number);
         let messages = batch.progress.messages;
+        let mut notified = batch.notifications.is_empty();
         let mut statements: Vec<BoxFuture<'_, Result<()>>> = vec![
             async { client.batch_execute("begin isolation level read committed read write").await.map_err(error) }
                 .boxed(),
@@ -181,21 +211,40 @@ impl InboxStatements {
             statements.push(run(client, &self.forget, vec![&columns.forgotten]));
         }
         if !batch.notifications.is_empty() {
-            statements.push(run(client, &self.notify, vec![&columns.channels, &columns.payloads]));
+            let notify = async {
+                crash::point("before_notify");
+                let row =
+                    client.query_one(&self.notify, &[&columns.channels, &columns.payloads]).await.map_err(error)?;
+                crash::point("after_notify");
+                notified = row.get::<_, i64>(0) > 0;
+                Ok(())
+            };
+            statements.push(notify.boxed());
         }
         if batch.is_durable() {
             statements.push(run(client, &self.progress, vec![&lsn, &number, &messages]));
         }
+        crash::point("before_write");
         try_join_all(statements).await?;
+        crash::point("after_write");
+        if !notified {
+            observe(&Observation::NotificationsSkipped { notifications: batch.notifications.len() });
+            let sessions: Vec<Uuid> = batch.notifications.iter().map(|told| told.session).collect();
+            let ids: Vec<String> = batch.notifications.iter().map(|told| told.id.to_string()).collect();
+            run(client, &self.skip_notifications, vec![&sessions, &ids]).await?;
+        }
         until_visible(client, &self.snapshot, &batch.xids).await?;
         // These pass over rows that somebody holds locked, which until now may have been whoever ended or deleted them.
         if !columns.ended.is_empty() {
             run(client, &self.end_subscriptions, vec![&columns.ended]).await?;
         }
+        if !batch.told_gaps.is_empty() {
+            run(client, &self.remove_gaps, vec![&batch.told_gaps]).await?;
+        }
         if !batch.deleted_sessions.is_empty() {
             run(client, &self.empty_inboxes, vec![&batch.deleted_sessions]).await?;
         }
-        Ok(())
+        Ok(notified)
     }
 }
 
@@ -240,7 +289,7 @@ pub async fn descriptions(client: &Client) -> Result<Vec<(u32, String)>> {
     Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Makes the journal's partition for a segment (LSN >> 30).
+/// Makes the partitions for a segment (LSN >> 28).
 ///
 /// # Errors
 /// Those of the connection.
@@ -248,16 +297,13 @@ pub async fn ensure_partition(client: &impl GenericClient, segment: i64) -> Resu
     client.execute("select event._ensure_partition($1)", &[&segment]).await.map(drop).map_err(error)
 }
 
-/// Upkeep: who may still see the altered tables, what was dropped, which partitions are needed no more.
+/// What each session's events have weighed, added up, as the newest of its inbox has it.
 ///
 /// # Errors
 /// Those of the connection.
-pub async fn keep_up(client: &Client, altered: &[u32], segment: i64) -> Result<()> {
-    // rows of a subscriber's open transaction are left for the next time
-    client.batch_execute("set lock_timeout = '200ms'; set client_min_messages = warning").await.map_err(error)?;
-    for relation in altered {
-        client.execute("select event._recheck($1)", &[relation]).await.map_err(error)?;
-    }
-    client.execute("select event._sweep()", &[]).await.map_err(error)?;
-    client.execute("select event._drop_partitions($1)", &[&segment]).await.map(drop).map_err(error)
+pub async fn totals(client: &Client) -> Result<Vec<(Uuid, i64)>> {
+    let sql = "select s.id, n.total from event.session s cross join lateral (
+                   select i.total from event.inbox i where i.session_id = s.id order by i.id desc limit 1) n";
+    let rows = client.query(sql, &[]).await.map_err(error)?;
+    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
 }

@@ -6,6 +6,7 @@ use tokio_postgres::{Client, Statement};
 
 use crate::db::error;
 use crate::error::{Error, ErrorKind, Result};
+use crate::observe::{Observation, observe};
 
 /// The statement that asks for a snapshot.
 pub(super) const CURRENT: &str = "select pg_current_snapshot()::text";
@@ -23,6 +24,9 @@ pub(super) async fn until_visible(client: &Client, current: &Statement, xids: &[
         let row = client.query_one(current, &[]).await.map_err(error)?;
         if Snapshot::parse(row.get(0))?.shows_all(xids) {
             return Ok(());
+        }
+        if pause == LONGEST_PAUSE {
+            observe(&Observation::WaitingToBeVisible);
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -82,26 +82,42 @@ async fn owner(client: &Client) -> Result<Requirement> {
 pub(in crate::db) async fn publication(client: &Client, slot: &str) -> Result<Requirement> {
     let row = client
         .query_one(
-            "select (select string_agg(format('%I.%I', schemaname, tablename), ', ') from pg_publication_tables
-                     where pubname = $1 and schemaname in ('event', 'meta')
-                       and (schemaname, tablename) not in (('event', 'watched'), ('event', 'subscription'), ('event', 'session'))),
+            // of a partition the table that was added, which is what can be dropped
+            "select (select string_agg(distinct own.name, ', ')
+                     from pg_publication_tables t, lateral (
+                         select coalesce(pg_partition_root(to_regclass(format('%I.%I', t.schemaname, t.tablename))),
+                                         to_regclass(format('%I.%I', t.schemaname, t.tablename)))::text as name) own
+                     where t.pubname = $1 and t.schemaname in ('event', 'meta')
+                       and (t.schemaname, t.tablename) not in (('event', 'watched'), ('event', 'subscription'),
+                                                               ('event', 'session'), ('event', 'gap'))),
                     (select pubinsert and pubupdate and pubdelete and pubtruncate and not pubviaroot and not puballtables
-                     from pg_publication where pubname = $1),
+                            -- from PostgreSQL 18 on
+                            and coalesce(to_jsonb(p) ->> 'pubgencols', 's') = 's'
+                     from pg_publication p where pubname = $1),
                     (select string_agg(format('%I.%I', 'event', o.name), ', ')
-                     from (values ('watched'), ('subscription'), ('session')) o (name)
+                     from (values ('watched'), ('subscription'), ('session'), ('gap')) o (name)
                      where not exists (select from pg_publication_tables
-                                       where pubname = $1 and schemaname = 'event' and tablename = o.name))",
+                                       where pubname = $1 and schemaname = 'event' and tablename = o.name)),
+                    current_setting('server_version_num')::int >= 180000",
             &[&PUBLICATION],
         )
         .await
         .map_err(error)?;
     let (own, as_made, missing): (Option<&str>, Option<bool>, Option<&str>) = (row.get(0), row.get(1), row.get(2));
+    let (with, further, generated) = match row.get(3) {
+        true => (
+            " with (publish_generated_columns = stored)",
+            ", publish_generated_columns = stored",
+            ", with stored generated columns",
+        ),
+        false => ("", "", ""),
+    };
     Ok(match (as_made, own, missing) {
         (None, ..) => Requirement::failed(
             format!("publication \"{PUBLICATION}\" is gone"),
             // what was written without it cannot be decoded with it
             format!(
-                "create publication {PUBLICATION} for table only event.watched, only event.subscription, only event.session;\n\
+                "create publication {PUBLICATION} for table only event.watched, only event.subscription, only event.session, only event.gap{with};\n\
                  select pg_drop_replication_slot('{slot}');  -- tidewire up makes it anew, and tells sessions of a gap"
             ),
         ),
@@ -113,10 +129,10 @@ pub(in crate::db) async fn publication(client: &Client, slot: &str) -> Result<Re
         ),
         (Some(false), ..) => Requirement::failed(
             format!(
-                "publication \"{PUBLICATION}\" was altered: it must publish inserts, updates, deletes and truncates, of single tables, not via the root"
+                "publication \"{PUBLICATION}\" was altered: it must publish inserts, updates, deletes and truncates, of single tables, not via the root{generated}"
             ),
             format!(
-                "alter publication {PUBLICATION} set (publish = 'insert, update, delete, truncate', publish_via_partition_root = false);"
+                "alter publication {PUBLICATION} set (publish = 'insert, update, delete, truncate', publish_via_partition_root = false{further});"
             ),
         ),
         (_, _, Some(missing)) => Requirement::failed(

@@ -27,11 +27,11 @@ pub(super) async fn slot(client: &Client, name: &str, installed: &Installed, up:
             ),
             up,
         ),
-        SlotState::Usable => usable(client, name, up).await?,
+        SlotState::Usable => usable(client, name, up, is_installed).await?,
     })
 }
 
-async fn usable(client: &Client, name: &str, up: &str) -> Result<Requirement> {
+async fn usable(client: &Client, name: &str, up: &str, is_installed: bool) -> Result<Requirement> {
     let row = client
         .query_opt(
             "select coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), 0)::bigint,
@@ -46,8 +46,17 @@ async fn usable(client: &Client, name: &str, up: &str) -> Result<Requirement> {
         return Ok(Requirement::warning(format!("replication slot \"{name}\" was just dropped")));
     };
     let (behind, kept, status): (i64, i64, &str) = (row.get(0), row.get(1), row.get(2));
-    let finding =
+    let mut finding =
         format!("replication slot \"{name}\" is {} bytes behind and keeps {} bytes of WAL", behind.max(0), kept.max(0));
+    let forecast = if is_installed { forecast(client).await? } else { None };
+    if let Some(rate) = forecast.as_ref().and_then(|forecast| forecast.rate.filter(|_| !forecast.is_read)) {
+        finding = format!("{finding}, {rate} more each second");
+    }
+    if let Some(time) = forecast.and_then(|forecast| forecast.lost_in) {
+        return Ok(
+            Requirement::warning(format!("{finding}: it will be lost in {time} (hours:minutes:seconds)")).remedy(up)
+        );
+    }
     Ok(match (status, row.get::<_, Option<i64>>(3)) {
         ("unreserved", _) => Requirement::warning(format!("{finding}, which may be removed at any moment")).remedy(up),
         ("extended", Some(left)) => {
@@ -55,6 +64,24 @@ async fn usable(client: &Client, name: &str, up: &str) -> Result<Requirement> {
         }
         _ => Requirement::met(finding),
     })
+}
+
+struct Forecast {
+    is_read: bool,
+    lost_in: Option<String>,
+    /// Bytes of WAL a second.
+    rate: Option<i64>,
+}
+
+/// What `event.status` foresees for the slot.
+async fn forecast(client: &Client) -> Result<Option<Forecast>> {
+    let is_there = client.query_one("select to_regclass('event.status') is not null", &[]).await.map_err(error)?;
+    if !is_there.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    let sql = "select serving, date_trunc('second', lost_in)::text, wal_rate from event.status";
+    let row = client.query_opt(sql, &[]).await.map_err(error)?;
+    Ok(row.map(|row| Forecast { is_read: row.get(0), lost_in: row.get(1), rate: row.get(2) }))
 }
 
 /// Whether a program serves the database, by its lock; whether something else holds the lock or the slot.

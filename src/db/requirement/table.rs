@@ -14,9 +14,10 @@ pub(super) async fn watched(client: &Client) -> Result<Vec<Requirement>> {
             "select w.relation::regclass::text, event._is_published(w.relation),
                     array(select l::regclass::text from event._leaves(w.relation) l join pg_class c on c.oid = l
                           where c.relreplident <> 'f' order by l),
-                    array(select quote_ident(n.name) from event._narrow_publications(w.relation) n),
-                    array(select quote_ident(a.attname) from pg_attribute a
-                          where a.attrelid = w.relation and a.attgenerated = 'v' and not a.attisdropped),
+                    array(select quote_ident(n.name) from event._narrow_publications(w.relation) n order by 1, n.reason),
+                    array(select n.reason from event._narrow_publications(w.relation) n order by quote_ident(n.name), 1),
+                    array(select distinct quote_ident(a.attname) from pg_attribute a
+                          where a.attrelid in (select event._leaves(w.relation)) and a.attgenerated = 'v' and not a.attisdropped),
                     array(select l::regclass::text from event._leaves(w.relation) l join pg_class c on c.oid = l
                           where c.relpersistence <> 'p' order by l)
              from event.watched w join pg_class c on c.oid = w.relation
@@ -35,9 +36,9 @@ pub(super) async fn watched(client: &Client) -> Result<Vec<Requirement>> {
                 name: row.get(0),
                 published: row.get(1),
                 not_full: row.get(2),
-                narrow: row.get(3),
-                virtual_columns: row.get(4),
-                unlogged: row.get(5),
+                narrow: row.get::<_, Vec<&str>>(3).into_iter().zip(row.get::<_, Vec<&str>>(4)).collect(),
+                virtual_columns: row.get(5),
+                unlogged: row.get(6),
             };
             table.judge()
         })
@@ -49,8 +50,8 @@ struct Watched<'r> {
     published: bool,
     /// The tables of it whose replica identity is not FULL.
     not_full: Vec<&'r str>,
-    /// Publications that would break its writers or hide its rows.
-    narrow: Vec<&'r str>,
+    /// Publications that would break its writers or hide its rows, and why.
+    narrow: Vec<(&'r str, &'r str)>,
     virtual_columns: Vec<&'r str>,
     unlogged: Vec<&'r str>,
 }
@@ -65,28 +66,28 @@ impl Watched<'_> {
                 format!("alter publication {PUBLICATION} add table only {name};"),
             ));
         }
-        if !self.not_full.is_empty() {
+        for (publication, reason) in self.narrow {
+            let only = if publication == PUBLICATION { "only " } else { "" };
+            let remedy = if reason == "leaves out generated columns of" {
+                format!("alter publication {publication} set (publish_generated_columns = stored);")
+            } else {
+                format!(
+                    "alter publication {publication} drop table {name};\nalter publication {publication} add table {only}{name};"
+                )
+            };
+            found.push(Requirement::failed(
+                format!("publication {publication} {reason} table {name}: its writers' updates and deletes may fail, or rows are missing"),
+                remedy,
+            ));
+        }
+        // After what breaks the writers under FULL.
+        if !self.not_full.is_empty() && self.virtual_columns.is_empty() {
             let of = self.not_full.join(", ");
             let remedy: Vec<_> =
                 self.not_full.iter().map(|table| format!("alter table {table} replica identity full;")).collect();
             found.push(Requirement::failed(
                 format!("the replica identity of {of} is not FULL: old values of {name} are not known"),
                 remedy.join("\n"),
-            ));
-        }
-        for publication in self.narrow {
-            let remedy = if publication == PUBLICATION {
-                format!(
-                    "alter publication {publication} drop table {name};\nalter publication {publication} add table only {name};"
-                )
-            } else {
-                format!(
-                    "alter publication {publication} drop table {name};\nalter publication {publication} add table {name};"
-                )
-            };
-            found.push(Requirement::failed(
-                format!("publication {publication} has a column list or row filter for table {name}: its writers' updates and deletes may fail, or rows are missing"),
-                remedy,
             ));
         }
         if !self.virtual_columns.is_empty() {

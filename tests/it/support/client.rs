@@ -40,6 +40,11 @@ impl Client {
         Client { inner, notifications }
     }
 
+    /// Whether a server takes connections there.
+    pub async fn answers(url: &str) -> bool {
+        tokio_postgres::connect(url, NoTls).await.is_ok()
+    }
+
     /// The next notification, in the order of their arrival.
     pub async fn next_notification(&mut self) -> Notification {
         self.notifications(1).await.remove(0)
@@ -87,6 +92,11 @@ impl Client {
     pub async fn text(&self, query: &str) -> String {
         let value = self.rows(query).await.into_iter().next().and_then(|row| row.into_iter().next());
         value.unwrap_or_else(|| panic!("no row: {query}")).unwrap_or_else(|| panic!("null: {query}"))
+    }
+
+    /// The server's major version: 15 of 15.18.
+    pub async fn major(&self) -> u32 {
+        self.text("select current_setting('server_version_num')::int / 10000").await.parse().unwrap()
     }
 
     /// All rows, as text.

@@ -6,6 +6,12 @@
 #![allow(dead_code, reason = "no behaviour's tests need all of it")]
 
 mod client;
+pub mod fault;
+pub mod fault_disk;
+pub mod fault_ledger;
+pub mod fault_pgbench;
+pub mod fault_proxy;
+mod outside;
 mod program;
 mod subscriber;
 
@@ -19,11 +25,21 @@ use nix::fcntl::{Flock, FlockArg};
 use tidewire::db::cluster::{Binaries, Cluster, ClusterOptions, StopMode};
 
 pub use client::Client;
+pub use outside::Outside;
 pub use program::{Tidewire, command, tidewire};
 pub use subscriber::{Event, SEARCH_PATH, Subscriber, Table, assert_in_order};
 
 /// How long a test waits for what it expects: far more than it takes on a busy machine with two cores.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Set where every test must be able to run: then none may be left out.
+const NO_SKIP_VARIABLE: &str = "TIDEWIRE_NO_SKIP";
+
+/// Says what is left out of a test because this machine lacks something. What a server's version lacks is not told here.
+pub fn left_out(why: &str) {
+    assert!(std::env::var_os(NO_SKIP_VARIABLE).is_none(), "{NO_SKIP_VARIABLE} is set, and {why}");
+    eprintln!("left out: {why}");
+}
 
 /// A PostgreSQL server for one test. It goes, process and folder, when this is dropped.
 pub struct Database {
@@ -37,6 +53,11 @@ impl Database {
 
     /// Starts a server with further settings, which have the last word.
     pub async fn start_with(settings: &[(&str, &str)]) -> Database {
+        Database::start_in(memory(), settings).await
+    }
+
+    /// The same, in a folder; none for where temporary files lie.
+    pub async fn start_in(folder: Option<PathBuf>, settings: &[(&str, &str)]) -> Database {
         // A small cache, because several servers run at once.
         let settings = [("shared_buffers", "16MB")].iter().chain(settings);
         let settings = settings.map(|(name, value)| (name.to_string(), value.to_string())).collect();
@@ -44,7 +65,7 @@ impl Database {
         let options = ClusterOptions {
             template: Some(template(&binaries).await),
             binaries: Some(binaries),
-            temporary_in: memory(),
+            temporary_in: folder,
             settings,
             ..ClusterOptions::temporary()
         };

@@ -59,7 +59,18 @@ impl Tidewire {
 
     /// Starts the program and does not wait for anything.
     pub fn spawn(args: &[&str]) -> Tidewire {
-        let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Tidewire::run(command(args))
+    }
+
+    /// Starts `tidewire up`, which dies when it comes to a crash point (`before_commit:3`), and does not wait for anything.
+    pub fn doomed(url: &str, at: &str) -> Tidewire {
+        let mut command = command(&["up", "--database-url", url]);
+        command.env(tidewire::crash::VARIABLE, at);
+        Tidewire::run(command)
+    }
+
+    fn run(mut command: Command) -> Tidewire {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Written::collect(child.stdout.take().unwrap());
         let stderr = Written::collect(child.stderr.take().unwrap());
         Tidewire { child, stdout, stderr }
@@ -75,6 +86,18 @@ impl Tidewire {
     pub async fn wait(&mut self) -> ExitStatus {
         let status = timeout(PATIENCE, self.child.wait()).await;
         status.unwrap_or_else(|_| panic!("tidewire did not end in {PATIENCE:?}")).unwrap()
+    }
+
+    /// Sends it a signal, unless it has ended.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.child.id() {
+            super::fault::signal(pid, signal);
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Kills the program on the spot, as a crash would.

@@ -1,0 +1,119 @@
+-- What a session cannot be told any more, said. A row here is published like a subscription's: the engine finds it in the
+-- WAL, at its place among the changes, tells the session and removes the row, all as it does with any event.
+
+create table event.gap (
+    id uuid primary key default gen_random_uuid(),
+    session_id uuid not null,
+    durable boolean not null,
+    reason text not null,
+    from_id text collate "C" not null,
+    to_id text collate "C" not null
+);
+comment on table event.gap is 'Gaps that sessions have yet to be told of.';
+comment on column event.gap.reason is 'slot_lost, database_restored, inbox_full or inbox_too_old.';
+comment on column event.gap.from_id is 'Events from here on may be missing.';
+comment on column event.gap.to_id is 'Events behind it are told again.';
+
+create function event._tell_gap(reason text, from_id text, to_id text) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    told bigint;
+begin
+    -- of a gap that was not told of yet and this one, one is made
+    with merged as (
+        delete from event.gap g returning g.session_id, g.from_id
+    )
+    insert into event.gap (session_id, durable, reason, from_id, to_id)
+    select s.id, s.durable, _tell_gap.reason,
+           least(_tell_gap.from_id collate "C", (select min(m.from_id) from merged m where m.session_id = s.id)), _tell_gap.to_id
+    from event.session s
+    -- who has asked for nothing misses nothing
+    where exists (select from event.subscription u where u.session_id = s.id)
+       or exists (select from event.route r where r.session_id = s.id);
+    get diagnostics told = row_count;
+    return told;
+end
+$$;
+comment on function event._tell_gap(text, text, text) is 'Tells every session that has or had a subscription that changes between two places are lost to it; returns how many sessions.';
+
+-- Where the database is: another cluster, another timeline or another database under the same tables means that they were
+-- restored or copied, and that what is remembered of the WAL is of another one.
+create function event._home() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select concat_ws('/', (select c.system_identifier from pg_control_system() c),
+                     left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
+                     (select d.oid from pg_database d where d.datname = current_database()))
+$$;
+comment on function event._home() is 'Cluster (system identifier), timeline and database (oid) of these tables.';
+
+-- In a database that was dumped and loaded again every table has another oid. A subscription goes by oid: it might now be
+-- one to somebody else's table.
+create function event._end_strangers() returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    strangers oid[] := array(
+        select w.relation from event.watched w
+        left join pg_class c on c.oid = w.relation left join pg_namespace n on n.oid = c.relnamespace
+        where c.oid is null or w.description is null
+           or n.nspname is distinct from (w.description::json ->> 'schema') collate "C"
+           or c.relname is distinct from (w.description::json ->> 'name') collate "C"
+           or event._describe(w.relation)::jsonb -> 'columns' is distinct from w.description::jsonb -> 'columns');
+begin
+    update event.subscription s set ended = 'database_restored' where s.relation = any (strangers) and s.ended is null;
+    delete from event.watched w where w.relation = any (strangers);
+end
+$$;
+comment on function event._end_strangers() is 'Ends the subscriptions whose table is not the one that it was when they were made.';
+
+-- A full notification queue fails the transaction that wants to add to it: ours, which would stop delivery to everybody
+-- because of one listener that does not read. Before it is full, the notifications are left out; the inboxes are not.
+create table event.unnotified (
+    session_id uuid primary key,
+    from_id text collate "C" not null,
+    to_id text collate "C" not null
+);
+comment on table event.unnotified is 'Sessions that were not notified of some events because the notification queue was filling up, and have yet to be told so.';
+
+create function event._skip_notifications(sessions uuid[], ids text[]) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    insert into event.unnotified as u (session_id, from_id, to_id)
+    select s.session_id, min(s.id collate "C"), max(s.id collate "C")
+    from unnest(sessions, ids) as s (session_id, id) group by s.session_id
+    on conflict (session_id) do update set to_id = excluded.to_id
+$$;
+comment on function event._skip_notifications(uuid[], text[]) is 'Notes who was not notified, and of what.';
+
+create function event._tell_skipped() returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    notified bigint;
+begin
+    if not exists (select from event.unnotified) then
+        return true;
+    end if;
+    -- well below the mark at which notifications are left out, so that it does not go back and forth
+    if pg_notification_queue_usage() >= 0.25 then
+        return false;
+    end if;
+    with told as (
+        delete from event.unnotified u returning u.session_id, u.from_id, u.to_id
+    )
+    select count(*) into notified from (
+        select pg_notify(t.session_id::text, '{"operation" : "gap", "reason" : "notifications_skipped", "from" : "' || t.from_id
+                         || '", "to" : "' || t.to_id || '", "event_id" : "' || t.to_id || '"}')
+        from told t offset 0) n;
+    return true;
+end
+$$;
+comment on function event._tell_skipped() is
+    'Once the notification queue has room again, tells who was not notified; true: there is nobody left to tell.';

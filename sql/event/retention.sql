@@ -1,0 +1,108 @@
+-- How long what is kept, and where. Journal, inbox and progress are partitioned by place in the WAL and let go of by whole
+-- partitions: that needs no vacuum, so that a transaction which is open for long cannot make them grow.
+
+create function event._ensure_partition(segment bigint) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    suffix constant text := lpad(to_hex(segment), 9, '0');
+    since constant text := upper(lpad(to_hex(segment << 28), 16, '0'));
+    until constant text := upper(lpad(to_hex((segment + 1) << 28), 16, '0'));
+    class text;
+begin
+    if to_regclass('event.progress_' || suffix) is not null then
+        return;
+    end if;
+    foreach class in array array['journal', 'inbox', 'progress'] loop
+        execute format('create table event.%I (like event.%I including all)', class || '_' || suffix, class);
+        if class = 'progress' then
+            execute format('alter table event.%I attach partition event.%I for values from (%L) to (%L)', class, class || '_' || suffix,
+                           left(since, 8) || '/' || right(since, 8), left(until, 8) || '/' || right(until, 8));
+        else
+            execute format('alter table event.%I attach partition event.%I for values from (%L) to (%L)', class, class || '_' || suffix,
+                           since, until);
+        end if;
+    end loop;
+end
+$$;
+comment on function event._ensure_partition(bigint) is 'Makes the partitions for 256 MB of WAL (their number: LSN >> 28).';
+
+create function event._drop_partitions(before bigint) returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- the newest progress row is needed however old it is
+    last constant bigint := least(before, ((event._progress()).lsn - '0/0'::pg_lsn)::bigint >> 28);
+    suffix text;
+    is_needed boolean;
+    dropped integer := 0;
+begin
+    for suffix in
+        select right(c.relname, 9)
+        from pg_inherits h join pg_class c on c.oid = h.inhrelid
+        where h.inhparent = 'event.progress'::regclass and (('x' || right(c.relname, 9))::bit(36))::bigint < last
+        order by c.relname
+    loop
+        execute format('select exists (select from event.%I)', 'inbox_' || suffix) into is_needed;
+        continue when is_needed;
+        begin
+            perform set_config('lock_timeout', '50ms', true);
+            execute format('drop table event.%I, event.%I, event.%I', 'inbox_' || suffix, 'journal_' || suffix, 'progress_' || suffix);
+            dropped := dropped + 1;
+        exception when lock_not_available then
+            -- somebody reads it; each attempt holds up those who come after
+            return dropped;
+        end;
+    end loop;
+    return dropped;
+end
+$$;
+comment on function event._drop_partitions(bigint) is 'Drops the partitions before the given one that no inbox needs; returns how many.';
+
+-- A session that nobody reads must not fill the disk. Its inbox is emptied as a whole, so that the gap comes before whatever
+-- is told from then on; a gap that it held is merged into the new one.
+create function event._cap_inboxes(max_bytes bigint, max_age interval) returns setof text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    over record;
+    lost record;
+begin
+    for over in
+        select s.id, s.durable, newest.id as newest,
+               case when newest.total - oldest.total + oldest.bytes > max_bytes then 'inbox_full' else 'inbox_too_old' end as reason
+        from event.session s
+        cross join lateral (select i.id, i.total, i.bytes from event.inbox i where i.session_id = s.id order by i.id limit 1) oldest
+        cross join lateral (select i.id, i.total from event.inbox i where i.session_id = s.id order by i.id desc limit 1) newest
+        where s.durable
+          and (newest.total - oldest.total + oldest.bytes > max_bytes
+               or max_age < clock_timestamp() - (select j.committed_at from event.journal j where j.id = oldest.id)
+               -- nothing but the gap that was told before
+               and (oldest.id <> newest.id or (select j.change from event.journal j where j.id = oldest.id) <> 'gap'))
+    loop
+        begin
+            -- of a session that is being deleted there is nobody to tell
+            perform from event.session s where s.id = over.id for key share nowait;
+            continue when not found;
+            with gone as (
+                delete from event.inbox i where i.session_id = over.id and i.id <= over.newest returning i.id
+            )
+            select min(coalesce((select substring(j.value from '"from" : "([0-9A-F-]{25})"') from event.journal j
+                                 where j.id = g.id and j.change = 'gap'), g.id) collate "C") as from_id into lost
+            from gone g;
+            continue when lost.from_id is null;
+            insert into event.gap (session_id, durable, reason, from_id, to_id)
+            values (over.id, over.durable, over.reason, lost.from_id, over.newest);
+            return next over.reason;
+        exception when lock_not_available then
+            -- somebody is acknowledging: then it is not dead
+            null;
+        end;
+    end loop;
+end
+$$;
+comment on function event._cap_inboxes(bigint, interval) is
+    'Empties the inboxes that hold more than so many bytes or an event older than that, and tells their sessions of the gap; returns a reason for each.';

@@ -1,0 +1,117 @@
+//! One that stands by takes over.
+
+use std::time::{Duration, Instant};
+
+use crate::support::fault::{Backend, until};
+use crate::support::fault_ledger::{Ledger, Writers};
+use crate::support::{Client, Database, Tidewire};
+
+/// The promise: from the first's death to the first event that the second delivers.
+const WITHIN: Duration = Duration::from_secs(5);
+
+async fn stand_by(database: &Database) -> Tidewire {
+    let second = Tidewire::spawn(&["up", "--database-url", &database.url()]);
+    second.wait_for_log("standing by").await;
+    second
+}
+
+/// Rounds of a measurement; a few when this is a test.
+fn rounds() -> usize {
+    std::env::var("TAKEOVER_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
+}
+
+#[tokio::test]
+async fn a_standby_takes_over_within_five_seconds_of_a_death() {
+    let database = Database::start().await;
+    let client = database.connect().await;
+    let mut first = database.up().await;
+    let ledger = Ledger::open(&database).await;
+    let writers = Writers::start(&database.url(), 3);
+    let mut took = Vec::new();
+    for _ in 0..rounds() {
+        let second = stand_by(&database).await;
+        writers.more(20).await;
+        let old = Backend::Writer.pid(&client).await;
+        first.kill().await;
+        let died = Instant::now();
+        until("the first's last batch is in", || async { Backend::Writer.find(&client).await != Some(old) }).await;
+        ledger.more(1).await;
+        took.push(died.elapsed());
+        first = second;
+    }
+    assert_eq!(writers.stop().await, [""; 0], "writers notice nothing");
+    ledger.assert_told_exactly_once().await;
+    took.sort();
+    println!("taken over after: median {:?}, longest {:?}", took[took.len() / 2], took[took.len() - 1]);
+    assert!(took.iter().all(|took| *took < WITHIN), "{took:?}");
+    assert!(first.stop().await.success());
+}
+
+/// The first's connections: none of them may be there any more once it has been taken over from.
+async fn all_of(client: &Client) -> Vec<u32> {
+    let mut all = Vec::new();
+    for backend in Backend::ALL {
+        all.push(backend.pid(client).await);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_standby_takes_over_from_one_that_is_frozen_which_then_writes_nothing() {
+    let database = Database::start().await;
+    let client = database.connect().await;
+    let first = database.up().await;
+    let ledger = Ledger::open(&database).await;
+    client.sql("insert into ledger values (1, 1, '')").await;
+    client.sql("select event.sync()").await;
+    let second = stand_by(&database).await;
+
+    // at rest: the server ends the connection of one that it does not hear of
+    let [stream, writer, ..] = all_of(&client).await[..] else { panic!() };
+    first.freeze();
+    let frozen = Instant::now();
+    client.sql("insert into ledger values (2, 1, '')").await;
+    until("the second delivers", || async { ledger.events(&client).await.len() == 2 }).await;
+    println!("frozen at rest, taken over after {:?}", frozen.elapsed());
+    let now = all_of(&client).await;
+    assert!(now[0] != stream && now[1] != writer, "its stream and its writer are gone");
+
+    // it comes back among writers, whom the second tells of
+    let writers = Writers::start(&database.url(), 3);
+    writers.more(20).await;
+    first.thaw();
+    first.wait_for_log("standing by").await;
+    writers.more(20).await;
+    assert_eq!(all_of(&client).await[..2], now[..2], "the second goes on undisturbed");
+
+    // in the middle of work, with a transaction open as the case may be; the server notices at once what otherwise takes it
+    // a while
+    second.freeze();
+    let writer = now[1];
+    client.sql(&format!("select pg_terminate_backend({writer}, 5000)")).await;
+    ledger.more(20).await;
+    let now = all_of(&client).await;
+    second.thaw();
+    let stood_by = || async { second.stderr().matches("standing by").count() == 2 };
+    until("the second stands by again", stood_by).await;
+    writers.more(20).await;
+    assert_eq!(all_of(&client).await[..2], now[..2], "the first goes on undisturbed");
+    assert_eq!(writers.stop().await, [""; 0], "writers notice nothing");
+    ledger.assert_told_exactly_once().await;
+    assert!(first.stop().await.success() && second.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_server_that_ends_idle_sessions_does_not_disturb_it() {
+    let database = Database::start_with(&[("idle_session_timeout", "300ms")]).await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("set idle_session_timeout = 0").await;
+    let ledger = Ledger::open(&database).await;
+    let before = all_of(&client).await;
+    client.sql("select pg_sleep(1.5); insert into ledger values (1, 1, '')").await;
+    ledger.assert_told_exactly_once().await;
+    assert_eq!(all_of(&client).await, before);
+    assert!(!tidewire.stderr().contains("WARN"), "{}", tidewire.stderr());
+    assert!(tidewire.stop().await.success());
+}

@@ -1,0 +1,155 @@
+//! The check: nobody writes, everything is delivered, and what was told is what was committed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::compare::{self, Ids, NOTIFY_LIMIT, Report};
+use super::fold;
+use super::inbox::{Form, Heard, Received};
+use super::link::{Failure, Link};
+use super::schema::Table;
+use super::{Oracle, value};
+use crate::support::Client;
+
+/// How long deliveries may take: a program that lost its database several times in a row waits up to 10 s before it tries again.
+const SYNC: &str = "select event.sync('60 s')";
+
+impl Oracle {
+    /// Compares, and counts what is wrong. Tidewire and the server must be running, and nobody else may write.
+    pub async fn compare(&mut self) -> Report {
+        let client = Client::connect(&self.parties.url).await;
+        client.sql(SYNC).await;
+        let mut report = Report::default();
+        let (told, wrong) = self.listener.as_mut().expect("nothing is being written").hear().await;
+        wrong.into_iter().for_each(|wrong| report.differs(wrong));
+
+        let transactions = self.audit.read(&client).await;
+        report.transactions = transactions.len();
+        transactions.iter().for_each(|transaction| self.model.apply(transaction));
+
+        let link = Link::open(&self.parties.url).await.expect("the server runs");
+        self.read_all(&link).await;
+        if let Some(live) = &mut self.live {
+            self.heard.entry(live.session.clone()).or_default().events = live.hear().await;
+        }
+        let folding: Vec<Option<&str>> =
+            self.parties.tables.iter().filter(|table| folds(table)).map(|table| Some(table.shown(None))).collect();
+        let mut ids = Ids::default();
+        for (name, session) in &mut self.model.sessions {
+            let expected = std::mem::take(&mut session.expected);
+            let heard = self.heard.entry(name.clone()).or_default();
+            heard.wrong.drain(..).for_each(|wrong| report.differs(format!("session {name}: {wrong}")));
+            let received = heard.take();
+            compare::session(name, &expected, &received, session.deleted, &self.model.tables, &mut ids, &mut report);
+            if self.parties.listening.contains(name) {
+                notified(name, &received, &told, &mut report);
+            }
+            if *name == self.whole {
+                for event in received.iter().filter(|event| folding.contains(&event.relation())) {
+                    if let Err(why) = self.folded.apply(event) {
+                        report.differs(format!("an event does not fit what came before it: {why}\n    {event:?}"));
+                    }
+                }
+            }
+        }
+        ids.check(&mut report);
+        self.forget_deleted();
+        self.tables(&client, &mut report).await;
+        let left = client.text("select count(*) from event.event").await;
+        if left != "0" {
+            report.differs(format!("{left} events are there after all were acknowledged"));
+        }
+        report
+    }
+
+    /// Reads every inbox to its end and acknowledges all of it.
+    async fn read_all(&mut self, link: &Link) {
+        let rows = link.rows("select id::text from event.session where durable order by id", &[]).await.unwrap();
+        for row in rows {
+            let session: String = row.get(0);
+            let by_view = self.parties.listening.contains(&session);
+            let heard = self.heard.entry(session.clone()).or_default();
+            match drain(heard, link, &session, by_view).await {
+                Ok(()) => {}
+                Err(why) => heard.wrong.push(format!("it cannot be read: {why:?}")),
+            }
+        }
+    }
+
+    fn forget_deleted(&mut self) {
+        let deleted: Vec<String> =
+            self.model.sessions.iter().filter(|(_, session)| session.deleted).map(|(name, _)| name.clone()).collect();
+        for name in deleted {
+            self.model.sessions.remove(&name);
+            self.heard.remove(&name);
+        }
+    }
+
+    /// The tables as the notes have them, as the events have them, and as they are.
+    async fn tables(&self, client: &Client, report: &mut Report) {
+        for table in self.model.tables.iter() {
+            let query = format!(
+                "select c.relname::text, to_jsonb(t)::text, count(*) from {} t join pg_class c on c.oid = t.tableoid group by 1, 2",
+                table.sql()
+            );
+            client.sql("set search_path = pg_catalog; set timezone = 'UTC'").await;
+            let rows = client.query(&query, &[]).await.unwrap();
+            let are: BTreeMap<(usize, String, String), usize> = rows
+                .iter()
+                .map(|row| ((table.number, row.get(0), row.get(1)), usize::try_from(row.get::<_, i64>(2)).unwrap()))
+                .collect();
+            let noted: BTreeMap<(usize, String, String), usize> = self
+                .model
+                .rows
+                .iter()
+                .filter(|(place, _)| place.0 == table.number)
+                .map(|(place, count)| (place.clone(), *count))
+                .collect();
+            assert_eq!(are, noted, "the notes of {} are the table", table.sql());
+            if folds(table) {
+                let told = self.folded.rows(table.shown(None));
+                let wanted = fold::rows(are.iter().map(|(place, count)| (place.2.as_str(), *count)));
+                if told != wanted {
+                    report.differs(format!(
+                        "the events of {} do not lead to its rows\n    events {told:?}\n    rows {wanted:?}",
+                        value::name(&table.name)
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// Whether the events of a table can be folded: all are told, and none says less than what happened (which rows were in a
+/// truncated partition is not told).
+fn folds(table: &Table) -> bool {
+    table.is_watched && table.leaves.is_empty()
+}
+
+async fn drain(heard: &mut Heard, link: &Link, session: &str, by_view: bool) -> Result<(), Failure> {
+    // a client that comes back gets all that it has not acknowledged, as it was
+    heard.read(link, session, by_view, 10_000, true).await?;
+    while heard.read(link, session, by_view, 10_000, false).await? {}
+    heard.acknowledge(link, session, 0).await
+}
+
+/// The notifications of a session that nobody acknowledges: each of its events, as it stands in its inbox.
+fn notified(name: &str, received: &[Received], told: &HashMap<(String, String), String>, report: &mut Report) {
+    for event in received {
+        let Form::Sent { text, .. } = &event.form else { continue };
+        match told.get(&(name.to_owned(), event.id.clone())) {
+            None => {
+                report.lost += 1;
+                report.seen.push(format!("session {name} was not notified of {}", event.id));
+            }
+            Some(told) if told == text => {}
+            Some(told) if text.len() >= NOTIFY_LIMIT && told.contains("\"truncated\" : true") => {}
+            Some(told) => {
+                report.differs(format!("session {name}: notified otherwise than it stands\n    {told}\n    {text}"))
+            }
+        }
+    }
+    let of_session = told.keys().filter(|(session, _)| session == name).count();
+    if of_session > received.len() {
+        report.differs(format!("session {name} was notified of {of_session} events and holds {}", received.len()));
+    }
+}

@@ -1,0 +1,32 @@
+//! The oracle at work.
+
+use super::{Oracle, seed};
+use crate::support::Database;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_inbox_is_the_diff_of_what_was_committed() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let mut oracle = Oracle::start(&database, seed()).await.with_live().await;
+    for _ in 0..3 {
+        oracle.run(60).await;
+        eprintln!("{}", oracle.check().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_inbox_is_the_diff_of_what_was_committed_though_the_program_is_killed() {
+    let database = Database::start().await;
+    let mut tidewire = database.up().await;
+    let mut oracle = Oracle::start(&database, seed()).await;
+    for _ in 0..2 {
+        let load = oracle.begin();
+        load.write(30).await;
+        tidewire.kill().await;
+        load.write(10).await;
+        tidewire = database.up().await;
+        load.write(20).await;
+        oracle.end(load).await;
+        eprintln!("{}", oracle.check().await);
+    }
+}

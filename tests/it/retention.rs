@@ -1,0 +1,175 @@
+//! What Tidewire keeps does not grow with time, only with what somebody has yet to read.
+
+use crate::support::fault::{until, until_within};
+use crate::support::{Client, Database, PATIENCE, Subscriber};
+
+/// Bytes of all that Tidewire keeps: tables, their indexes and long values.
+const SIZE: &str = "select sum(pg_total_relation_size(oid)) from pg_class
+                    where relnamespace = 'event'::regnamespace and relkind = 'r'";
+
+/// Partitions, by what they are of.
+const PARTITIONS: &str = "select string_agg(kind || ' ' || count, ', ' order by kind) from (
+    select split_part(c.relname, '_', 1) as kind, count(*) from pg_inherits h join pg_class c on c.oid = h.inhrelid
+    where h.inhparent in ('event.journal'::regclass, 'event.inbox'::regclass, 'event.progress'::regclass) group by 1) k";
+
+/// Goes on to the next 256 MB of WAL without writing them.
+async fn next_segment(client: &Client) {
+    let segment = "select (pg_current_wal_insert_lsn() - '0/0')::bigint >> 28";
+    let before = client.text(segment).await;
+    until("the next segment", || async {
+        client.sql("select pg_switch_wal(); insert into other values (1)").await;
+        client.text(segment).await != before
+    })
+    .await;
+}
+
+/// Waits for upkeep, which looks each ten seconds while the database moves on.
+async fn until_partitions(client: &Client, expected: &str) {
+    until_within(expected, PATIENCE * 2, || async {
+        client.sql("insert into other values (1)").await;
+        client.text(PARTITIONS).await == expected
+    })
+    .await;
+}
+
+/// Writes and acknowledges, as an hour does, in a stretch of WAL.
+async fn traffic(client: &Client, reader: &Subscriber) {
+    for _ in 0..10 {
+        client.sql("insert into t (v) select 0 from generate_series(1, 100)").await;
+        client.sql("update t set v = v + 1 where id % 2 = 0; delete from t").await;
+        client.sql("select event.sync()").await;
+        let last = reader.text("select coalesce(max(id), '') from event.event").await;
+        reader.sql(&format!("select ack('{}', '{last}')", reader.session)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_inbox_stays_small_though_a_transaction_is_open_for_long() {
+    let database = Database::start_with(&[("autovacuum_naptime", "1s")]).await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int generated always as identity primary key, v int)").await;
+    client.sql("create table other (id int)").await;
+    let reader = Subscriber::open(&database).await;
+    reader.table("t").await;
+    traffic(&client, &reader).await;
+
+    let holder = database.connect().await;
+    holder.sql("begin isolation level repeatable read; select count(*) from t").await;
+    let size = async || client.text(SIZE).await.parse::<u64>().unwrap();
+    let before = size().await;
+    for _ in 0..3 {
+        next_segment(&client).await;
+        traffic(&client, &reader).await;
+    }
+    // though nothing of it can be vacuumed
+    until_partitions(&client, "inbox 1, journal 1, progress 1").await;
+    let after = size().await;
+    assert!(after < before + before / 2, "{before} bytes before, {after} bytes after three times as much");
+    assert_eq!(client.text("select count(*) from event.inbox").await, "0");
+    holder.sql("commit").await;
+}
+
+#[tokio::test]
+async fn what_a_session_has_yet_to_read_is_kept_and_nothing_else() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int generated always as identity primary key, v int)").await;
+    client.sql("create table other (id int)").await;
+    let reader = Subscriber::open(&database).await;
+    reader.table("t").await;
+    let slow = Subscriber::open(&database).await;
+    slow.table("t").await;
+    traffic(&client, &reader).await;
+    let before = slow.inbox().await;
+    assert_eq!(before.len(), 2500);
+    slow.sql("select unsubscribe(id) from event.subscription where session_id = current_setting('event.current_session')::uuid")
+        .await;
+    for _ in 0..3 {
+        next_segment(&client).await;
+        traffic(&client, &reader).await;
+    }
+    // the first, which the slow one needs, and the last
+    until_partitions(&client, "inbox 2, journal 2, progress 2").await;
+    assert_eq!(slow.inbox().await, before);
+    slow.sql("delete from event.event").await;
+    until_partitions(&client, "inbox 1, journal 1, progress 1").await;
+}
+
+#[tokio::test]
+async fn the_progress_row_survives_a_quiet_time() {
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int generated always as identity primary key, v int)").await;
+    client.sql("create table other (id int)").await;
+    let reader = Subscriber::open(&database).await;
+    reader.table("t").await;
+    client.sql("insert into t (v) values (1)").await;
+    client.sql("select event.sync()").await;
+    let progress = client.text("select event._progress()::text").await;
+    // many segments later, with nothing to tell, it starts again: as if nothing had been
+    for _ in 0..3 {
+        next_segment(&client).await;
+    }
+    client.sql("select event.sync()").await;
+    assert_eq!(client.text("select event._drop_partitions(99999)").await, "0");
+    assert!(tidewire.stop().await.success());
+    let _tidewire = database.up().await;
+    assert_eq!(client.text("select event._progress()::text").await, progress);
+    client.sql("insert into t (v) values (2)").await;
+    client.sql("select event.sync()").await;
+    let told: Vec<_> = reader.inbox().await.iter().map(ToString::to_string).collect();
+    assert_eq!(told, [r#"insert table t 1 {"id":1,"v":1}"#, r#"insert table t 2 {"id":2,"v":2}"#]);
+}
+
+/// How many events every inbox holds.
+const HELD: &str = "select string_agg(distinct count::text, ' ') from (
+    select count(*) from event.inbox group by session_id) c";
+
+#[tokio::test]
+async fn a_listener_that_does_not_read_costs_it_and_others_notifications_and_no_event() {
+    let settings = [("max_notify_queue_pages", "64")];
+    let database = Database::start().await;
+    if database.connect().await.text("show server_version_num").await.parse::<u32>().unwrap() < 170_000 {
+        eprintln!("not tried: before 17 the notification queue has 8 GB, always");
+        return;
+    }
+    drop(database);
+    let database = Database::start_with(&settings).await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, note text)").await;
+    let mut reader = Subscriber::open(&database).await;
+    reader.table("t").await;
+    let mut stuck = Subscriber::open(&database).await;
+    stuck.table("t").await;
+    // in an open transaction a connection is not given its notifications
+    stuck.sql("begin").await;
+    for batch in 0..20 {
+        let rows = format!("generate_series({batch}00, {batch}99)");
+        client.sql(&format!("insert into t select n, repeat('x', 500) from {rows} n")).await;
+        client.sql("select event.sync()").await;
+    }
+    tidewire.wait_for_log("the notification queue is filling up").await;
+    assert_eq!(client.text(HELD).await, "2000", "the inboxes are complete");
+    stuck.sql("rollback").await;
+    // it is told as soon as there is room
+    for session in [&mut stuck, &mut reader] {
+        let gap = loop {
+            let told = session.next_notification().await;
+            if told.payload().contains("\"gap\"") {
+                break crate::support::Event::from(told.payload());
+            }
+        };
+        assert_eq!(gap.json["reason"], "notifications_skipped");
+        let [from, to] = ["from", "to"].map(|key| gap.json[key].as_str().unwrap());
+        assert!(from <= to);
+    }
+    client.sql("insert into t values (-1)").await;
+    for session in [&mut stuck, &mut reader] {
+        assert_eq!(session.told().await, [r#"insert table t -1 {"id":-1,"note":null}"#]);
+    }
+    assert_eq!(client.text("select count(*) from event.unnotified").await, "0");
+}
