@@ -9,6 +9,10 @@ as $$
 declare
     lost record;
 begin
+    -- By an older snapshot it cannot be told who has subscribed since; the sweep finds what is left.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        return;
+    end if;
     for lost in
         select w.relation, c.oid is null as whole, now.dropped, now.key_attnums
         from event.watched w
@@ -20,6 +24,12 @@ begin
         where c.oid is null and exists (select from event.subscription s where s.relation = w.relation and s.ended is null)
            or c.oid is not null and (now.dropped <> w.dropped or now.key_attnums is distinct from w.key_attnums)
     loop
+        -- who subscribes just then has seen the column still
+        begin
+            perform from event.watched w where w.relation = lost.relation for update nowait;
+        exception when lock_not_available then
+            continue when not lost.whole;
+        end;
         update event.subscription s
         set ended = case when lost.whole then 'relation_dropped'
                          when s.attnum = any (lost.dropped) then 'column_dropped'
@@ -110,10 +120,21 @@ begin
         where (relations is null or w.relation = any (relations))
           and (event._has_virtual_column(w.relation) or exists (select from event._narrow_publications(w.relation)))
           -- a table that was FULL before is not so for our sake
-          and exists (select from event.identity i join pg_class c on c.oid = i.relation and c.relreplident = 'f'
-                      where i.root = w.relation)
+          and exists (select from event.identity i join pg_class c on c.oid = i.relation
+                      where i.root = w.relation
+                        and (c.relreplident = 'f'
+                             or exists (select from event.subscription s where s.relation = w.relation and s.ended is null)))
           and event._tidewire_may_alter(w.relation)
     loop
+        -- who subscribes just then, or has since an older snapshot, is told by the sweep; the writers cannot wait for that
+        begin
+            perform from event.watched w where w.relation = endangered for update nowait;
+            if current_setting('transaction_isolation') <> 'read committed' then
+                insert into event.overdue default values;
+            end if;
+        exception when lock_not_available then
+            insert into event.overdue default values;
+        end;
         update event.subscription s set ended = 'writers_endangered' where s.relation = endangered and s.ended is null;
         perform event._put_back_identity(endangered);
     end loop;

@@ -142,6 +142,23 @@ end
 $$;
 comment on function event._attnum(oid, text) is 'The number of a column that can be subscribed to.';
 
+create function event._check_target(kind text, relation oid, attnum smallint, key_attnums smallint[], key text[]) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if attnum is not null and not exists (select from pg_attribute a where a.attrelid = relation and a.attnum = _check_target.attnum
+                                          and a.attnum > 0 and not a.attisdropped) then
+        raise exception 'column % of relation "%" does not exist', attnum, relation::regclass using errcode = 'undefined_column';
+    end if;
+    if kind in ('row', 'field') and (key_attnums is distinct from event._key_attnums(relation)
+                                     or cardinality(key) is distinct from cardinality(key_attnums)) then
+        raise exception 'the key is not that of "%"', relation::regclass using errcode = 'invalid_parameter_value';
+    end if;
+end
+$$;
+comment on function event._check_target(text, oid, smallint, smallint[], text[]) is 'An error unless the table has the column, and a key of this form.';
+
 create function event._subscribe(session uuid, kind text, relation oid, attnum smallint, key_attnums smallint[], key text[])
 returns uuid
 language plpgsql volatile security definer
@@ -152,20 +169,16 @@ declare
     visible smallint[];
     subscription uuid;
 begin
+    perform event._keep_watched(relation);
     perform event._check_watchable(relation);
-    if attnum is not null and not exists (select from pg_attribute a where a.attrelid = relation and a.attnum = _subscribe.attnum
-                                          and a.attnum > 0 and not a.attisdropped) then
-        raise exception 'column % of relation "%" does not exist', attnum, relation::regclass using errcode = 'undefined_column';
-    end if;
-    if kind in ('row', 'field') and (key_attnums is distinct from event._key_attnums(relation)
-                                     or cardinality(key) is distinct from cardinality(key_attnums)) then
-        raise exception 'the key is not that of "%"', relation::regclass using errcode = 'invalid_parameter_value';
-    end if;
+    perform event._check_target(kind, relation, attnum, key_attnums, key);
     -- Both: what the owner may not see must not reach the session, and who shares a session gains nothing by it.
     perform event._check_readable(event._caller(), kind, relation, attnum);
     perform event._check_readable(subscriber.owner, kind, relation, attnum);
-    visible := event._visible(subscriber.owner, relation);
     perform event._watch(relation);
+    -- from here on nothing is taken from the table
+    perform event._check_target(kind, relation, attnum, key_attnums, key);
+    visible := event._visible(subscriber.owner, relation);
     loop
         insert into event.subscription as s (session_id, kind, relation, attnum, key_attnums, key, visible, durable)
         values (subscriber.id, _subscribe.kind, _subscribe.relation, _subscribe.attnum, _subscribe.key_attnums,

@@ -127,6 +127,8 @@ begin
         execute format('lock table %s in share row exclusive mode', relation::regclass);
         execute format('alter publication %I add table only %s', publication, relation::regclass);
     end if;
+    -- somebody may have been faster to the lock
+    perform event._check_watchable(relation);
 exception
     when lock_not_available then
         raise exception 'table "%" is busy', relation::regclass
@@ -143,12 +145,26 @@ set search_path = pg_catalog, pg_temp
 as $$ select publication from event.installation $$;
 comment on function event._publication() is 'The name of Tidewire''s publication in this database.';
 
+-- Whoever takes something from a watched table (lets go of it, follows a dropped column) has first to have its row in
+-- event.watched for itself: it then sees every subscription there is, and what subscribes later sees what it took.
+create function event._keep_watched(relation oid) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from event.watched w where w.relation = _keep_watched.relation for key share;
+    return found;
+end
+$$;
+comment on function event._keep_watched(oid) is
+    'Sees to it that a watched table stays so until the caller''s transaction ends, and waits for whoever is taking that back; false when it is not watched.';
+
 create function event._watch(relation oid) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if event._is_watched(relation) then
+    if event._keep_watched(relation) and event._is_watched(relation) then
         return;
     end if;
     if not event._tidewire_may_alter(relation) then
@@ -297,7 +313,11 @@ as $$
 declare
     publication constant name := event._publication();
 begin
-    perform from event.watched where relation = _release.relation and not explicit for update;
+    -- by an older snapshot it cannot be told who has subscribed since
+    if current_setting('transaction_isolation') <> 'read committed' then
+        return false;
+    end if;
+    perform from event.watched where relation = _release.relation and not explicit for update nowait;
     if not found or exists (select from event.subscription s where s.relation = _release.relation) then
         return false;
     end if;

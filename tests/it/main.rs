@@ -16,6 +16,7 @@ mod fuzzed;
 mod gaps;
 mod hard_cases;
 mod identifiers;
+mod meanwhile;
 mod operation;
 mod oracle;
 mod order;

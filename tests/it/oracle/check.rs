@@ -10,7 +10,7 @@ use super::schema::Table;
 use super::{Oracle, value};
 use crate::support::Client;
 
-/// How long deliveries may take: a program that lost its database several times in a row waits up to 10 s before it tries again.
+/// How long deliveries may take: a program that lost its database several times in a row waits up to 2 s before it tries again.
 const SYNC: &str = "select event.sync('60 s')";
 
 impl Oracle {

@@ -15,7 +15,7 @@ use crate::support::{Client, Database, Tidewire};
 /// What a fault waits for comes with so many transactions, or it does not come.
 const TRANSACTIONS: usize = 60;
 
-/// How long the program may take to be ready after all that was done to it: its pauses grow up to 10 s, and it starts
+/// How long the program may take to be ready after all that was done to it: its pauses grow up to 2 s, and it starts
 /// anew after a failure that it cannot mend.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
