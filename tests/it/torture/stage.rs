@@ -179,11 +179,18 @@ impl Stage {
 
     async fn take_over(&mut self) -> bool {
         self.is_up().await;
-        let second = self.spawn();
-        second.wait_for_log("standing by").await;
+        let mut second = self.spawn();
+        let stands_by = |second: &Tidewire| second.stderr().contains("standing by");
+        // what was done before may still keep the first from its work: then the second is the one that serves
+        let begun = std::time::Instant::now();
+        while !stands_by(&second) && !second.stdout().starts_with("ready") && second.ended().is_none() {
+            assert!(begun.elapsed() < READY_WITHIN, "the second does nothing\n{}", second.stderr());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let stood_by = stands_by(&second);
         self.tidewire.signal(Signal::SIGKILL);
         self.tidewire = second;
-        true
+        stood_by
     }
 
     async fn restart(&mut self, mode: StopMode) -> bool {
