@@ -8,11 +8,13 @@ set lock_timeout = '200ms'
 as $$
 declare
     touched oid[];
+    step text;
+    failed text;
 begin
-    if not exists (select from event.watched) then
-        return;
-    end if;
     begin
+        if not exists (select from event.watched) then
+            return;
+        end if;
         if tg_tag in ('GRANT', 'REVOKE') then
             perform event._recheck(null);
             return;
@@ -33,19 +35,39 @@ begin
             touched := array(select distinct coalesce(pg_partition_root(c.objid)::oid, c.objid)
                              from pg_event_trigger_ddl_commands() c);
         end if;
-        perform event._redescribe(touched);
-        perform event._end_subscriptions();
-        perform event._spare_writers(touched);
-        perform event._identify_leaves();
-        -- Row-level security, the owner, the schema.
-        if tg_tag in ('ALTER TABLE', 'ALTER SCHEMA') then
-            perform event._recheck(r) from unnest(coalesce(touched, '{null}')) r;
-        end if;
     exception when others then
-        insert into event.overdue default values;
-        raise warning 'tidewire could not follow this schema change at once: %', sqlerrm
-            using hint = 'The running program looks again within seconds.';
+        failed := sqlerrm;
     end;
+    if failed is null then
+        -- Each by itself: what keeps one from being done must not keep the others from it.
+        foreach step in array array['redescribe', 'end', 'spare', 'identify', 'recheck'] loop
+            begin
+                if step = 'redescribe' then
+                    perform event._redescribe(touched);
+                elsif step = 'end' then
+                    perform event._end_subscriptions();
+                elsif step = 'spare' then
+                    perform event._spare_writers(touched);
+                elsif step = 'identify' then
+                    perform event._identify(r) from event._unidentified() r;
+                elsif tg_tag in ('ALTER TABLE', 'ALTER SCHEMA') then
+                    -- row-level security, the owner, the schema
+                    perform event._recheck(r) from unnest(coalesce(touched, '{null}')) r;
+                end if;
+            exception when others then
+                failed := coalesce(failed, sqlerrm);
+            end;
+        end loop;
+    end if;
+    if failed is not null then
+        begin
+            insert into event.overdue default values;
+        exception when others then
+            null;
+        end;
+        raise warning 'tidewire could not follow this schema change at once: %', failed
+            using hint = 'The running program looks again within seconds.';
+    end if;
 end
 $$;
 comment on function event._on_ddl() is 'Ends subscriptions of what was dropped or may not be seen any more, and gives new partitions of watched tables their replica identity.';

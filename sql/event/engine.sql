@@ -14,7 +14,7 @@ begin
         return;
     end if;
     for lost in
-        select w.relation, c.oid is null as whole, now.dropped, now.key_attnums
+        select w.relation, c.oid is null as whole, c.relkind = 'p' and event._has_untold_partition(w.relation) as untold, now.dropped, now.key_attnums
         from event.watched w
         left join pg_class c on c.oid = w.relation
         cross join lateral (
@@ -23,6 +23,8 @@ begin
                    event._key_attnums(w.relation) as key_attnums) now
         where c.oid is null and exists (select from event.subscription s where s.relation = w.relation and s.ended is null)
            or c.oid is not null and (now.dropped <> w.dropped or now.key_attnums is distinct from w.key_attnums)
+           or c.relkind = 'p' and event._has_untold_partition(w.relation)
+              and exists (select from event.subscription s where s.relation = w.relation and s.ended is null)
     loop
         -- who subscribes just then has seen the column still
         begin
@@ -32,10 +34,11 @@ begin
         end;
         update event.subscription s
         set ended = case when lost.whole then 'relation_dropped'
+                         when lost.untold then 'partition_not_logged'
                          when s.attnum = any (lost.dropped) then 'column_dropped'
                          else 'key_changed' end
         where s.relation = lost.relation and s.ended is null
-          and (lost.whole or s.attnum = any (lost.dropped)
+          and (lost.whole or lost.untold or s.attnum = any (lost.dropped)
                or s.key is not null and lost.key_attnums is distinct from s.key_attnums);
         update event.watched w
         set dropped = lost.dropped, key_attnums = lost.key_attnums
@@ -80,7 +83,7 @@ begin
     )
     select (select count(*) from ending) > (select count(*) from ended) into some_left;
     if some_left then
-        update event.installation i set privileges = null;
+        insert into event.overdue (privileges) values (true);
     end if;
 end
 $$;
@@ -129,6 +132,8 @@ begin
         -- who subscribes just then, or has since an older snapshot, is told by the sweep; the writers cannot wait for that
         begin
             perform from event.watched w where w.relation = endangered for update nowait;
+            -- whoever subscribes by an older snapshot shall fail
+            update event.watched w set release_after = w.release_after where w.relation = endangered;
             if current_setting('transaction_isolation') <> 'read committed' then
                 insert into event.overdue default values;
             end if;
@@ -136,7 +141,7 @@ begin
             insert into event.overdue default values;
         end;
         update event.subscription s set ended = 'writers_endangered' where s.relation = endangered and s.ended is null;
-        perform event._put_back_identity(endangered);
+        perform event._put_back_identity(endangered, clock_timestamp());
     end loop;
 exception when lock_not_available then
     insert into event.overdue default values;
@@ -145,61 +150,56 @@ $$;
 comment on function event._spare_writers(oid[]) is
     'Ends the watch of those of the tables (NULL: of all) whose writers would fail under REPLICA IDENTITY FULL.';
 
-create function event._identify_leaves() returns void
+create function event._unidentified() returns setof oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select w.relation from event.watched w join pg_class c on c.oid = w.relation and c.relkind = 'p'
+    where exists (select from pg_class l where l.oid in (select event._leaves(w.relation)) and l.relreplident <> 'f')
+      and event._tidewire_may_alter(w.relation)
+      -- not of a table that is being put back as it was
+      and (w.explicit or exists (select from event.subscription s where s.relation = w.relation and s.ended is null))
+      and not event._has_virtual_column(w.relation)
+      and not event._has_untold_partition(w.relation)
+      and not exists (select from event._narrow_publications(w.relation))
+$$;
+comment on function event._unidentified() is 'The watched tables with partitions that joined and have not yet the replica identity that they need.';
+
+create function event._identify(root oid) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    root oid;
 begin
-    for root in
-        select distinct w.relation from event.watched w join pg_class c on c.oid = w.relation and c.relkind = 'p'
-        join pg_class l on l.oid in (select event._leaves(w.relation)) and l.relreplident <> 'f'
-        where event._tidewire_may_alter(w.relation)
-          -- not of a table that is being put back as it was
-          and (w.explicit or exists (select from event.subscription s where s.relation = w.relation and s.ended is null))
-          and not event._has_virtual_column(w.relation)
-          and not exists (select from event._narrow_publications(w.relation))
-    loop
-        perform event._note_watch(root, false);
-        perform event._publish(root);
-    end loop;
+    perform event._note_watch(root, false);
+    perform event._publish(root);
 exception when lock_not_available then
     null;
 end
 $$;
-comment on function event._identify_leaves() is 'Gives partitions that joined a watched table the replica identity that it needs.';
+comment on function event._identify(oid) is 'Gives the partitions of a watched table the replica identity that they need; not now if one is busy.';
 
-create function event._sweep() returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    step text;
-begin
-    -- Each by itself: whoever holds a row or a table locked, which anybody can, must not keep the others from being done.
-    foreach step in array array['_sweep_privileges', '_sweep_schema', '_sweep_subscriptions', '_sweep_watches', '_sweep_sessions'] loop
-        begin
-            execute format('select event.%I()', step);
-        exception when lock_not_available then
-            null;
-        end;
-    end loop;
-end
-$$;
-comment on function event._sweep() is 'Upkeep after the database moved on: privileges, ended subscriptions, new partitions, tables nobody watches, sessions nobody holds.';
-
+-- Once more while a transaction is open that was so at the first look: it may have subscribed by what it was allowed then.
 create function event._sweep_privileges() returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     checked constant text := event._privileges();
+    now_at constant pg_snapshot := pg_current_snapshot();
+    installed event.installation;
+    is_overdue boolean;
 begin
-    if checked is distinct from (select i.privileges from event.installation i) then
-        update event.installation i set privileges = checked;
-        perform event._recheck(null);
+    delete from event.overdue where privileges;
+    is_overdue := found;
+    select * into installed from event.installation;
+    if checked is distinct from installed.privileges then
+        update event.installation i set privileges = checked, look_again_until = pg_snapshot_xmax(now_at);
+    elsif installed.look_again_until <= pg_snapshot_xmin(now_at) then
+        update event.installation i set look_again_until = null;
+    elsif installed.look_again_until is null and not is_overdue then
+        return;
     end if;
+    perform event._recheck(null);
 end
 $$;
 comment on function event._sweep_privileges() is 'Ends subscriptions whose session''s owner may no longer see what they tell.';
@@ -209,14 +209,13 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    delete from event.overdue;
+    delete from event.overdue where not privileges;
     -- the event trigger has done the rest already
     if found or not exists (select from pg_event_trigger t where t.evtname = 'tidewire_ddl' and t.evtenabled in ('O', 'A')) then
         perform event._redescribe(null);
         perform event._spare_writers(null);
     end if;
     perform event._end_subscriptions();
-    perform event._identify_leaves();
 end
 $$;
 comment on function event._sweep_schema() is 'Follows what schema changes the event trigger did not.';
@@ -232,27 +231,30 @@ as $$
 $$;
 comment on function event._sweep_subscriptions() is 'Removes ended subscriptions that were told of already, but locked by somebody just then.';
 
-create function event._sweep_watches() returns void
+create function event._idle_watches() returns setof oid
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    delete from event.watched w where not exists (select from pg_class c where c.oid = w.relation)
+                                  and not exists (select from event.subscription s where s.relation = w.relation);
+    select w.relation from event.watched w where not w.explicit and w.release_after < clock_timestamp()
+       and event._tidewire_may_alter(w.relation)
+       and not exists (select from event.subscription s where s.relation = w.relation)
+$$;
+comment on function event._idle_watches() is 'The tables that nobody watches any more and that are to be put back.';
+
+create function event._let_go(relation oid) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    idle oid;
 begin
-    for idle in select w.relation from event.watched w where not w.explicit and w.release_after < clock_timestamp()
-                and event._tidewire_may_alter(w.relation)
-                and not exists (select from event.subscription s where s.relation = w.relation)
-    loop
-        -- Each attempt may hold up the table's writers for a moment: not often.
-        if not event._release(idle) then
-            update event.watched w set release_after = clock_timestamp() + interval '1 minute' where w.relation = idle;
-        end if;
-    end loop;
-    delete from event.watched w where not exists (select from pg_class c where c.oid = w.relation)
-                                  and not exists (select from event.subscription s where s.relation = w.relation);
+    -- Each attempt may hold up the table's writers for a moment: not often.
+    if not event._release(relation) then
+        update event.watched w set release_after = clock_timestamp() + interval '1 minute' where w.relation = _let_go.relation;
+    end if;
 end
 $$;
-comment on function event._sweep_watches() is 'Puts back the tables that nobody watches any more.';
+comment on function event._let_go(oid) is 'Puts a table back as it was once nobody watches it; when that is not possible, not again for a minute.';
 
 create function event._sweep_sessions() returns void
 language plpgsql volatile
@@ -287,11 +289,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     watched record;
+    -- one for all: the first table is held until the last is done
+    begun timestamptz;
 begin
+    begun := clock_timestamp();
     delete from event.subscription;
     update event.watched set explicit = false;
     for watched in select w.relation, w.relation::regclass::text as name from event.watched w loop
-        if not event._release(watched.relation)
+        if not event._release(watched.relation, begun)
            and exists (select from pg_class c where c.oid = watched.relation) then
             return next watched.name;
         end if;

@@ -122,7 +122,7 @@ select i.id, i.session_id, event._notification(j, i.kind, i.visible)::json as ev
 from event.inbox i
 join event.journal j on j.id = i.id
 join event.session s on s.id = i.session_id
-where event._may_use(current_user::regrole, s.owner, s.shared_with);
+where event._may_use((select r.oid from pg_roles r where r.rolname = current_user), s.owner, s.shared_with);
 comment on view event.event is 'What each session has not acknowledged yet. DELETE removes from the inbox.';
 comment on column event.event.id is 'The event''s place in the total order; ORDER BY id is commit order.';
 comment on column event.event.event is 'The event as it was sent with NOTIFY, whole.';
@@ -154,7 +154,7 @@ join lateral (
     where pg_has_role(current_user, (select n.nspowner from pg_namespace n where n.nspname = 'event'), 'usage')
     union all
     select i.visible from event.session s join event.inbox i on i.session_id = s.id and i.id = j.id
-    where event._may_use(current_user::regrole, s.owner, s.shared_with)
+    where event._may_use((select r.oid from pg_roles r where r.rolname = current_user), s.owner, s.shared_with)
     limit 1
 ) seen on true
 where j.change in ('row_insert', 'row_delete', 'field_update', 'truncate');

@@ -8,6 +8,7 @@ create table event.installation (
     slot name not null,
     installed_at timestamptz not null default now(),
     privileges text,
+    look_again_until xid8,
     home text,
     gap_from text collate "C",
     gap_reason text
@@ -17,6 +18,8 @@ comment on column event.installation.home is 'What event._home() was when the en
 comment on column event.installation.gap_from is 'Changes are lost, and the sessions have yet to be told: the last that they were told of.';
 comment on column event.installation.gap_reason is 'Why they are lost.';
 comment on column event.installation.privileges is 'What event._privileges() was when subscriptions were last looked at.';
+comment on column event.installation.look_again_until is
+    'Transactions before this one were open then, and may have subscribed by what they were allowed before: until they have ended, subscriptions are looked at again.';
 
 -- Rows are only added: one that is updated with each batch leaves a dead version each time, and finding the living one
 -- takes longer and longer while an open transaction keeps vacuum from removing the dead.

@@ -35,7 +35,7 @@ grant select, delete on event.event to public;
 
 alter table event.session enable row level security;
 create policy session_reader on event.session for select
-    using (event._may_use(current_user::regrole, owner, shared_with));
+    using (event._may_use((select r.oid from pg_roles r where r.rolname = current_user), owner, shared_with));
 alter table event.subscription enable row level security;
 create policy subscription_reader on event.subscription for select
     using (exists (select from event.session s where s.id = session_id));

@@ -131,6 +131,15 @@ end
 $$;
 comment on function event._check_watchable(oid) is 'An error with the reason unless the relation is a table whose changes can be told, at no risk to its writers.';
 
+create function event._has_untold_partition(relation oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select from event._partition_tree(relation) f join pg_class c on c.oid = f
+                   where c.relkind = 'f' or c.relpersistence <> 'p')
+$$;
+comment on function event._has_untold_partition(oid) is 'Whether changes of one of the table''s partitions are not in the WAL.';
+
 -- They exist from PostgreSQL 18 on, and it does not publish them.
 create function event._has_virtual_column(relation oid) returns boolean
 language sql stable

@@ -120,16 +120,21 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    attached constant event.session := event._session(session);
+    attached event.session := event._session(session);
     seen text collate "C" := '';
     waiting record;
 begin
+    -- waits for who deletes the session or pins it
+    update event.session s set attached_at = clock_timestamp() where s.id = attached.id returning s.* into attached;
+    if not found then
+        raise exception 'session "%" does not exist', session
+            using errcode = 'undefined_object', hint = 'Create one with event.session_create().';
+    end if;
     execute format('listen %I', attached.id);
     perform set_config('event.current_session', attached.id::text, false);
     if attached.pinned then
         perform event._hold(attached.id);
     end if;
-    update event.session s set attached_at = clock_timestamp() where s.id = attached.id;
     for waiting in
         select i.id, event._notification(j, i.kind, i.visible, 7999) as payload
         from event.inbox i join event.journal j on j.id = i.id
@@ -182,20 +187,13 @@ create function event._delete_session(session uuid) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    relations oid[];
-    relation oid;
 begin
-    with gone as (delete from event.subscription s where s.session_id = session returning s.relation)
-    select array_agg(distinct g.relation) into relations from gone g;
+    delete from event.subscription s where s.session_id = session;
     delete from event.inbox i where i.session_id = session;
     delete from event.session s where s.id = session;
-    foreach relation in array coalesce(relations, '{}') loop
-        perform event._release(relation);
-    end loop;
 end
 $$;
-comment on function event._delete_session(uuid) is 'Deletes a session whoever owns it, and lets go of the tables that nobody watches any more.';
+comment on function event._delete_session(uuid) is 'Deletes a session whoever owns it. Tables that nobody watches any more are let go of by the sweep.';
 
 create function event.session_share(session uuid, role name) returns void
 language plpgsql volatile security definer

@@ -289,7 +289,6 @@ begin
     end if;
     perform event._session(ending.session_id);
     delete from event.subscription s where s.id = subscription;
-    perform event._release(ending.relation);
 end
 $$;
 comment on function event.unsubscribe(uuid) is 'Ends a subscription. What the inbox already holds of it stays.';

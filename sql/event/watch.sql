@@ -50,12 +50,32 @@ set search_path = pg_catalog, pg_temp
 as $$ select pg_has_role(current_user, c.relowner, 'usage') from pg_class c where c.oid = relation $$;
 comment on function event._tidewire_may_alter(oid) is 'Whether Tidewire''s own role owns the relation, by membership or as a superuser.';
 
+-- Whoever takes something from a watched table (lets go of it, follows a dropped column) has first to have its row in
+-- event.watched for itself: it then sees every subscription there is, and what subscribes later sees what it took.
+create function event._keep_watched(relation oid) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('transaction_isolation') = 'read committed' then
+        perform from event.watched w where w.relation = _keep_watched.relation for key share;
+    else
+        -- what was taken from the table since the caller's snapshot is then a serialization failure
+        perform from event.watched w where w.relation = _keep_watched.relation for share;
+    end if;
+    return found;
+end
+$$;
+comment on function event._keep_watched(oid) is
+    'Sees to it that a watched table stays so until the caller''s transaction ends, and waits for whoever is taking that back; false when it is not watched.';
+
 create function event._note_watch(relation oid, explicit boolean) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
+    perform event._keep_watched(_note_watch.relation);
     insert into event.watched as w (relation, explicit, description, key_attnums, dropped)
     values (_note_watch.relation, _note_watch.explicit, event._describe(_note_watch.relation),
             event._key_attnums(_note_watch.relation),
@@ -114,26 +134,28 @@ declare
     publication constant name := event._publication();
     begun constant timestamptz := clock_timestamp();
 begin
+    if not event._is_published(relation) then
+        -- The publication first: another's first subscription may hold it, and no writer waits for that.
+        execute format('alter publication %I add table only %s', publication, relation::regclass);
+        -- A transaction that has written to the table and goes on may not be seen to do so: PostgreSQL before 14.18, 15.13,
+        -- 16.9 and 17.5 decodes it by the publication as it was when it began. Changing the identity waits for it too.
+        perform set_config('lock_timeout', event._patience(begun), true);
+        execute format('lock table %s in share row exclusive mode', relation::regclass);
+    end if;
     for leaf in select c.oid from pg_class c
                 where c.oid in (select event._leaves(relation)) and c.relreplident <> 'f' order by c.oid
     loop
         perform set_config('lock_timeout', event._patience(begun), true);
         execute format('alter table %s replica identity full', leaf::regclass);
     end loop;
-    if not event._is_published(relation) then
-        -- A transaction that has written to the table and goes on may not be seen to do so: PostgreSQL before 14.18, 15.13,
-        -- 16.9 and 17.5 decodes it by the publication as it was when it began. Changing the identity waits for it too.
-        perform set_config('lock_timeout', event._patience(begun), true);
-        execute format('lock table %s in share row exclusive mode', relation::regclass);
-        execute format('alter publication %I add table only %s', publication, relation::regclass);
-    end if;
     -- somebody may have been faster to the lock
     perform event._check_watchable(relation);
 exception
     when lock_not_available then
         raise exception 'table "%" is busy', relation::regclass
             using errcode = 'lock_not_available',
-                  detail = 'Watching a table needs a short exclusive lock on it, which was not to be had within 200 ms.',
+                  detail = 'Watching a table needs a short exclusive lock on it, and one on the publication (which another first subscription, '
+                           'not yet committed, may hold). They were not to be had within 200 ms.',
                   hint = 'Try again, or run event.watch at a quiet moment: once a table is watched, subscribing takes no lock.';
 end
 $$;
@@ -144,20 +166,6 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$ select publication from event.installation $$;
 comment on function event._publication() is 'The name of Tidewire''s publication in this database.';
-
--- Whoever takes something from a watched table (lets go of it, follows a dropped column) has first to have its row in
--- event.watched for itself: it then sees every subscription there is, and what subscribes later sees what it took.
-create function event._keep_watched(relation oid) returns boolean
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform from event.watched w where w.relation = _keep_watched.relation for key share;
-    return found;
-end
-$$;
-comment on function event._keep_watched(oid) is
-    'Sees to it that a watched table stays so until the caller''s transaction ends, and waits for whoever is taking that back; false when it is not watched.';
 
 create function event._watch(relation oid) returns void
 language plpgsql volatile security definer
@@ -273,14 +281,13 @@ end
 $$;
 comment on function event.unwatch(regclass) is 'Takes back event.watch. The table stays watched until its last subscription ends.';
 
-create function event._put_back_identity(relation oid) returns void
+create function event._put_back_identity(relation oid, begun timestamptz) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms'
 as $$
 declare
     former record;
-    begun constant timestamptz := clock_timestamp();
 begin
     for former in
         select i.relation, i.former, x.relname as index_name
@@ -301,10 +308,9 @@ begin
     end loop;
 end
 $$;
-comment on function event._put_back_identity(oid) is 'Gives the tables of a watched one the replica identity that they had.';
+comment on function event._put_back_identity(oid, timestamptz) is 'Gives the tables of a watched one the replica identity that they had.';
 
--- Never an error for the caller: who unsubscribes must not be held up by a busy table. The engine tries again.
-create function event._release(relation oid) returns boolean
+create function event._release(relation oid, begun timestamptz default clock_timestamp()) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms'
@@ -321,14 +327,16 @@ begin
     if not found or exists (select from event.subscription s where s.relation = _release.relation) then
         return false;
     end if;
-    perform event._put_back_identity(_release.relation);
     if event._is_published(_release.relation) then
+        perform set_config('lock_timeout', event._patience(begun), true);
         execute format('alter publication %I drop table only %s', publication, _release.relation::regclass);
     end if;
+    perform event._put_back_identity(_release.relation, begun);
     delete from event.watched where relation = _release.relation;
     return true;
-exception when lock_not_available or insufficient_privilege then
+-- in use: by the caller's own open cursor or pending trigger
+exception when lock_not_available or object_in_use or insufficient_privilege then
     return false;
 end
 $$;
-comment on function event._release(oid) is 'Puts a table back as it was once nobody watches it; false when that is not so, or not possible now.';
+comment on function event._release(oid, timestamptz) is 'Puts a table back as it was once nobody watches it; false when that is not so, or not possible now.';

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
 use super::connect::error;
@@ -33,6 +34,15 @@ const FILES: [&str; 15] = [
 /// To the server a program that has just ended is there for some milliseconds more: its connections are still being closed.
 const ENDING_LOOKS: u32 = 20;
 const ENDING_PAUSE: Duration = Duration::from_millis(50);
+
+/// Locks every relation of ours, for a short while each at most.
+const LOCK_OURS: &str = "set local lock_timeout = '200ms'; set local client_min_messages = warning;
+    do $$ declare ours oid; begin
+        for ours in select c.oid from pg_class c where c.relnamespace = 'event'::regnamespace and c.relkind in ('v', 'r', 'p')
+                    and not c.relispartition order by c.relkind = 'v' desc, c.oid loop
+            execute format('lock table %s in access exclusive mode', ours::regclass);
+        end loop;
+    end $$";
 
 /// Only for superusers: others may not create event triggers.
 const DDL: &str = include_str!("../../sql/event/ddl.sql");
@@ -141,6 +151,17 @@ pub async fn uninstall(client: &mut Client) -> Result<bool> {
         return Ok(left);
     }
     let transaction = client.transaction().await.map_err(error)?;
+    // First what somebody may be reading, so that no table of the users' is locked while this waits.
+    transaction.batch_execute(LOCK_OURS).await.map_err(|source| match source.code() {
+        Some(&SqlState::LOCK_NOT_AVAILABLE) => Error::new(ErrorKind::Setup, "somebody is using Tidewire's tables")
+            .detail("A transaction that has read or written one of schema event is still open. Nothing was removed.")
+            .hint(
+                "End it, and try again: select pid, query from pg_stat_activity where pid in (select pid from pg_locks \
+                     join pg_class c on c.oid = relation where relnamespace = 'event'::regnamespace);",
+            )
+            .source(error(source)),
+        _ => error(source),
+    })?;
     let busy = transaction.query("select event._uninstall()", &[]).await.map_err(error)?;
     if let Some(row) = busy.first() {
         let table: &str = row.get(0);

@@ -1,24 +1,68 @@
 //! The statements of upkeep.
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::connect::error;
 use crate::config::Limits;
 use crate::crash;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Who may still see the altered tables, what was dropped, who was not notified. False when somebody has yet to be told so.
+/// What a look at the database does, each in a transaction of its own.
+const STEPS: [&str; 4] = [
+    "select event._sweep_privileges()",
+    "select event._sweep_schema()",
+    "select event._sweep_subscriptions()",
+    "select event._sweep_sessions()",
+];
+
+/// What it does for each of some tables, each in a transaction of its own: a table's writers may have to wait for one of these
+/// locks, and must not wait for those of the other tables too.
+const TABLE_STEPS: [(&str, &str); 2] = [
+    ("select event._unidentified()", "select event._identify($1)"),
+    ("select event._idle_watches()", "select event._let_go($1)"),
+];
+
+/// Who may still see the altered tables, what was dropped, which tables nobody watches any more, who was not notified. False
+/// when somebody has yet to be told so.
 ///
 /// # Errors
-/// Those of the connection.
+/// Those of the connection; and the first of what went wrong with one of these, after the others have been done.
 pub async fn look_after(client: &Client, altered: &[u32]) -> Result<bool> {
     // rows of a subscriber's open transaction are left for the next time
     client.batch_execute("set lock_timeout = '200ms'; set client_min_messages = warning").await.map_err(error)?;
+    let mut first = None;
     for relation in altered {
-        client.execute("select event._recheck($1)", &[relation]).await.map_err(error)?;
+        note(client.execute("select event._recheck($1)", &[relation]).await, &mut first)?;
     }
-    client.execute("select event._sweep()", &[]).await.map_err(error)?;
-    Ok(client.query_one("select event._tell_skipped()", &[]).await.map_err(error)?.get(0))
+    for step in STEPS {
+        note(client.execute(step, &[]).await, &mut first)?;
+    }
+    for (which, step) in TABLE_STEPS {
+        for row in note(client.query(which, &[]).await, &mut first)?.unwrap_or_default() {
+            note(client.execute(step, &[&row.get::<_, u32>(0)]).await, &mut first)?;
+        }
+    }
+    let told = note(client.query_one("select event._tell_skipped()", &[]).await, &mut first)?;
+    match first {
+        Some(failed) => Err(failed),
+        None => Ok(told.is_none_or(|told| told.get(0))),
+    }
+}
+
+/// Keeps the first failure of what failed by itself. Whoever holds a lock, which anybody can, is waited for until the next look.
+fn note<T>(outcome: std::result::Result<T, tokio_postgres::Error>, first: &mut Option<Error>) -> Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(failed) if failed.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(None),
+        Err(failed) => match error(failed) {
+            lost if lost.kind() == ErrorKind::Connection => Err(lost),
+            failed => {
+                first.get_or_insert(failed);
+                Ok(None)
+            }
+        },
+    }
 }
 
 /// Empties the inboxes that are over their limits, drops the partitions before `segment` that nobody needs. Returns a reason

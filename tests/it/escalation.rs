@@ -79,12 +79,14 @@ async fn the_internal_functions_do_nothing_for_who_has_no_right_to_it() {
         "_delete_session(null)",
         &format!("_delete_session('{}')", ann.session),
         &format!("_session('{}'::uuid)", ann.session),
-        "_sweep()",
+        "_sweep_schema()",
+        "_let_go('public.hers'::regclass)",
+        "_identify('public.hers'::regclass)",
+        "_keep_watched('public.hers'::regclass)",
         "_ensure_partition(0)",
         "_drop_partitions(1000)",
         "_release('public.hers'::regclass)",
         "_recheck('public.hers'::regclass)",
-        "_identify_leaves()",
         "_end_subscriptions()",
         "_tell_gap('x', 'x', 'x')",
         "_uninstall()",
@@ -98,7 +100,7 @@ async fn the_internal_functions_do_nothing_for_who_has_no_right_to_it() {
     }
     for call in ["_watch_explicitly", "_unwatch", "_publish"] {
         let error = refused(&mallory, &format!("select event.{call}('public.hers'::regclass)")).await;
-        assert!(error.starts_with("42501 must be owner of table"), "{call}: {error}");
+        assert!(error.starts_with("42501 must be owner of "), "{call}: {error}");
     }
     let error = refused(&mallory, "select event._note_own_watch('public.hers'::regclass, true)").await;
     assert!(error.starts_with("42501 must be owner of table"), "{error}");

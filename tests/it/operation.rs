@@ -374,6 +374,12 @@ async fn uninstalling_puts_every_table_back_and_leaves_nothing() {
     assert!(stderr.contains("column row of table public.theirs, rule _RETURN on view public.mine."), "{stderr}");
     client.sql("drop view mine; drop table theirs").await;
     let holder = database.connect().await;
+    // who reads ours is not waited for with somebody's table locked
+    holder.sql("begin; select 1 from event.event").await;
+    let (code, stderr) = fails(&["uninstall", "--database-url", &url]).await;
+    assert_eq!(code, 1);
+    assert!(stderr.starts_with("error: somebody is using Tidewire's tables\n"), "{stderr}");
+    holder.sql("rollback").await;
     holder.sql("begin; insert into by_nothing values (1)").await;
     let (code, stderr) = fails(&["uninstall", "--database-url", &url]).await;
     assert_eq!(code, 1);

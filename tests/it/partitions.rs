@@ -160,7 +160,7 @@ async fn leaves_that_join_later_are_told_from_their_first_row_on() {
 
     table.sql(&format!("select unsubscribe('{subscription}')")).await;
     // log_51 was FULL before it joined
-    assert_eq!(client.text(IDENTITIES).await, "log_1 d, log_2 d, log_4 d, log_51 f");
+    client.until(IDENTITIES, "log_1 d, log_2 d, log_4 d, log_51 f").await;
 }
 
 #[tokio::test]
@@ -283,4 +283,25 @@ async fn a_partitions_changes_are_the_roots_as_it_was_at_the_change() {
         );
         assert!(tidewire.unwrap().stop().await.success());
     }
+}
+
+#[tokio::test]
+async fn a_partition_that_is_not_in_the_wal_ends_its_tables_subscriptions_and_nothing_else() {
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table parts (id int primary key, v text) partition by range (id)").await;
+    client.sql("create table parts_1 partition of parts for values from (0) to (10)").await;
+    client.sql("create table t (id int primary key, v text)").await;
+    let mut parts = Subscriber::open(&database).await;
+    parts.table("parts").await;
+    let mut field = Subscriber::open(&database).await;
+    field.column("t", "v").await;
+    client.sql("create unlogged table parts_2 partition of parts for values from (10) to (20)").await;
+    let ended = parts.events().await.remove(0);
+    assert_eq!(ended.json["reason"], "partition_not_logged", "{ended}");
+    client.sql("alter table t drop column v").await;
+    assert_eq!(field.events().await.remove(0).json["reason"], "column_dropped");
+    client.until("select relreplident from pg_class where relname = 'parts_1'", "d").await;
+    assert!(!tidewire.stderr().contains("upkeep failed"), "{}", tidewire.stderr());
 }

@@ -423,3 +423,29 @@ async fn a_session_is_its_owners_and_of_those_it_is_shared_with() {
     plain.sql(&format!("select event.session_delete('{session}')")).await;
     assert_eq!(client.text("select count(*) from event.session").await, "1", "eve's own");
 }
+
+#[tokio::test]
+async fn a_role_is_who_it_is_however_its_name_is_written() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create role ann login; create role \"Ann\" login; create role \"my app\" login").await;
+    client.sql("create table t (id int primary key); grant select on t to ann, \"my app\"").await;
+    let mut ann = Subscriber::open_as(&database, "ann").await;
+    ann.table("t").await;
+    let mut app = Subscriber::open_as(&database, "my%20app").await;
+    app.table("t").await;
+    client.sql("insert into t values (1)").await;
+    let event = ann.events().await.remove(0);
+    assert_eq!(app.events().await, std::slice::from_ref(&event));
+    assert_eq!(app.inbox().await, std::slice::from_ref(&event));
+    for relation in ["session", "subscription", "event", "change"] {
+        for (role, expected) in [(&ann, "1"), (&app, "1")] {
+            assert_eq!(role.text(&format!("select count(*) from event.{relation}")).await, expected, "{relation}");
+        }
+        let other = database.connect_as("Ann").await;
+        other.sql("delete from event.event").await;
+        assert_eq!(other.text(&format!("select count(*) from event.{relation}")).await, "0", "{relation}");
+    }
+    assert_eq!(ann.inbox().await, std::slice::from_ref(&event));
+}

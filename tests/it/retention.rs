@@ -98,6 +98,44 @@ async fn what_a_session_has_yet_to_read_is_kept_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_is_left_of_a_deleted_sessions_inbox_keeps_nothing() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    // somebody's rule for tables is not for ours, or delivery would stop
+    client
+        .sql(
+            "create function no_tables() returns event_trigger language plpgsql as $$ begin
+                 if pg_catalog.current_setting('application_name') = 'tidewire' then raise exception 'no tables today'; end if;
+             end $$;
+             create event trigger no_tables on ddl_command_start when tag in ('CREATE TABLE') execute function no_tables()",
+        )
+        .await;
+    client.sql("create table t (id int generated always as identity primary key, v int)").await;
+    client.sql("create table other (id int)").await;
+    let reader = Subscriber::open(&database).await;
+    reader.table("t").await;
+    let leaving = Subscriber::open(&database).await;
+    leaving.table("t").await;
+    client.sql("select event.sync()").await;
+    let deleting = database.connect().await;
+    deleting.sql(&format!("begin; select event.session_delete('{}')", leaving.session)).await;
+    traffic(&client, &reader).await;
+    // held while the engine removes what came since
+    let holder = database.connect().await;
+    holder.sql("begin; select from event.inbox for update").await;
+    deleting.sql("commit").await;
+    client.sql("select event.sync()").await;
+    holder.sql("rollback").await;
+    assert_ne!(client.text("select count(*) from event.inbox").await, "0");
+    for _ in 0..2 {
+        next_segment(&client).await;
+        traffic(&client, &reader).await;
+    }
+    until_partitions(&client, "inbox 1, journal 1, progress 1").await;
+}
+
+#[tokio::test]
 async fn the_progress_row_survives_a_quiet_time() {
     let database = Database::start().await;
     let tidewire = database.up().await;

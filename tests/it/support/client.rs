@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout;
 use tokio_postgres::error::DbError;
 use tokio_postgres::{AsyncMessage, NoTls, Notification, SimpleQueryMessage};
 
@@ -62,7 +63,7 @@ impl Client {
             }
             Ok(())
         };
-        match tokio::time::timeout(PATIENCE, all).await {
+        match timeout(PATIENCE, all).await {
             Ok(Ok(())) => return received,
             Ok(Err(reason)) => eprintln!("{reason}"),
             Err(_) => eprintln!("no notification came for {PATIENCE:?}"),
@@ -92,6 +93,23 @@ impl Client {
     pub async fn text(&self, query: &str) -> String {
         let value = self.rows(query).await.into_iter().next().and_then(|row| row.into_iter().next());
         value.unwrap_or_else(|| panic!("no row: {query}")).unwrap_or_else(|| panic!("null: {query}"))
+    }
+
+    /// Waits until a query gives a value: for what upkeep does, within a second or so.
+    pub async fn until(&self, query: &str, expected: &str) {
+        let mut last = String::new();
+        let all = async {
+            loop {
+                last = self.text(query).await;
+                if last == expected {
+                    return;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        if timeout(PATIENCE, all).await.is_err() {
+            panic!("not \"{expected}\" but \"{last}\" after {PATIENCE:?}: {query}");
+        }
     }
 
     /// The server's major version: 15 of 15.18.
