@@ -49,7 +49,7 @@ begin
                 elsif step = 'spare' then
                     perform event._spare_writers(touched);
                 elsif step = 'identify' then
-                    perform event._identify(r) from event._unidentified() r;
+                    failed := nullif(concat_ws('; ', failed, (select string_agg(event._identify(r), '; ') from event._unidentified() r)), '');
                 elsif tg_tag in ('ALTER TABLE', 'ALTER SCHEMA') then
                     -- row-level security, the owner, the schema
                     perform event._recheck(r) from unnest(coalesce(touched, '{null}')) r;

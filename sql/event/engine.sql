@@ -157,6 +157,7 @@ as $$
     select w.relation from event.watched w join pg_class c on c.oid = w.relation and c.relkind = 'p'
     where exists (select from pg_class l where l.oid in (select event._leaves(w.relation)) and l.relreplident <> 'f')
       and event._tidewire_may_alter(w.relation)
+      and w.release_after < clock_timestamp()
       -- not of a table that is being put back as it was
       and (w.explicit or exists (select from event.subscription s where s.relation = w.relation and s.ended is null))
       and not event._has_virtual_column(w.relation)
@@ -165,18 +166,29 @@ as $$
 $$;
 comment on function event._unidentified() is 'The watched tables with partitions that joined and have not yet the replica identity that they need.';
 
-create function event._identify(root oid) returns void
+create function event._identify(root oid) returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    why text;
 begin
-    perform event._note_watch(root, false);
-    perform event._publish(root);
-exception when lock_not_available then
-    null;
+    begin
+        perform event._note_watch(root, false);
+        perform event._publish(root);
+        return null;
+    exception
+        when lock_not_available then
+            return null;
+        when others then
+            why := sqlerrm;
+    end;
+    update event.watched w set release_after = clock_timestamp() + interval '1 minute' where w.relation = root;
+    return why;
 end
 $$;
-comment on function event._identify(oid) is 'Gives the partitions of a watched table the replica identity that they need; not now if one is busy.';
+comment on function event._identify(oid) is
+    'Gives the partitions of a watched table the replica identity that they need; not now if one is busy. What is in the way otherwise is returned, and it is tried again a minute later.';
 
 -- Once more while a transaction is open that was so at the first look: it may have subscribed by what it was allowed then.
 create function event._sweep_privileges() returns void
@@ -243,18 +255,27 @@ as $$
 $$;
 comment on function event._idle_watches() is 'The tables that nobody watches any more and that are to be put back.';
 
-create function event._let_go(relation oid) returns void
+create function event._let_go(relation oid) returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    why text;
 begin
+    begin
+        if event._release(relation) then
+            return null;
+        end if;
+    exception when others then
+        why := sqlerrm;
+    end;
     -- Each attempt may hold up the table's writers for a moment: not often.
-    if not event._release(relation) then
-        update event.watched w set release_after = clock_timestamp() + interval '1 minute' where w.relation = _let_go.relation;
-    end if;
+    update event.watched w set release_after = clock_timestamp() + interval '1 minute' where w.relation = _let_go.relation;
+    return why;
 end
 $$;
-comment on function event._let_go(oid) is 'Puts a table back as it was once nobody watches it; when that is not possible, not again for a minute.';
+comment on function event._let_go(oid) is
+    'Puts a table back as it was once nobody watches it; when that is not possible, not again for a minute. Returns what is in the way, but for locks and privileges.';
 
 create function event._sweep_sessions() returns void
 language plpgsql volatile

@@ -13,7 +13,7 @@ create table event.watched (
 comment on table event.watched is 'One row a table that Tidewire put into its publication.';
 comment on column event.watched.explicit is 'The owner asked for it with event.watch; it stays until event.unwatch.';
 comment on column event.watched.key_attnums is 'The primary key''s column numbers when last looked at.';
-comment on column event.watched.release_after is 'Putting it back failed: not to be tried again before.';
+comment on column event.watched.release_after is 'Putting it back, or setting the identity of a partition, failed: not to be tried again before.';
 comment on column event.watched.dropped is 'The numbers of the columns that were dropped when last looked at.';
 comment on column event.watched.description is 'What the table is made of (event._describe): the engine reads it from the WAL.';
 

@@ -40,7 +40,10 @@ pub async fn look_after(client: &Client, altered: &[u32]) -> Result<bool> {
     }
     for (which, step) in TABLE_STEPS {
         for row in note(client.query(which, &[]).await, &mut first)?.unwrap_or_default() {
-            note(client.execute(step, &[&row.get::<_, u32>(0)]).await, &mut first)?;
+            let done = note(client.query_one(step, &[&row.get::<_, u32>(0)]).await, &mut first)?;
+            if let Some(why) = done.and_then(|done| done.get::<_, Option<String>>(0)) {
+                first.get_or_insert(Error::new(ErrorKind::Database, why));
+            }
         }
     }
     let told = note(client.query_one("select event._tell_skipped()", &[]).await, &mut first)?;
