@@ -77,6 +77,18 @@ async fn the_inbox_stays_small_though_a_transaction_is_open_for_long() {
 }
 
 #[tokio::test]
+async fn partitions_are_dropped_however_many_there_are() {
+    let database = Database::start().await;
+    database.up().await.stop().await;
+    let client = database.connect().await;
+    client.sql("select event._ensure_partition(n) from generate_series(1, 150) n").await;
+    client.sql("insert into event.progress (lsn, number) select ('0/0'::pg_lsn + (120::numeric * 268435456)), 0").await;
+    // how PostgreSQL goes about it depends on what it knows of its catalog
+    client.sql("vacuum analyze pg_class, pg_inherits").await;
+    assert_eq!(client.text("select event._drop_partitions(1000)").await, "120");
+}
+
+#[tokio::test]
 async fn what_a_session_has_yet_to_read_is_kept_and_nothing_else() {
     let database = Database::start().await;
     let _tidewire = database.up().await;
