@@ -38,8 +38,10 @@ impl Stage {
         let subscriber = Subscriber::open(&database).await;
         subscriber.sql("create table t (id int primary key, v text)").await;
         subscriber.table("t").await;
-        outside.until_ready().await;
         let client = database.connect().await;
+        // the subscription is work too: once it is done, what a test makes fail is the first that is written
+        client.sql("select event.sync()").await;
+        outside.until_ready().await;
         Stage { database, tidewire, outside, subscriber, client, row: 0 }
     }
 
