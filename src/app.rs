@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::capture::{Capture, Delivered, Known, Outlets};
@@ -79,43 +80,44 @@ async fn serve_once(
     ready: impl FnOnce(),
 ) -> Result<()> {
     let shown = target.display();
-    let mut writer = target.connect_pinned().await?.client;
-    if !lock(&writer, stop, &shown, stood_by).await? {
-        return Ok(());
-    }
-    slot::lease(&writer).await?;
-    db::upkeep::check_limits(&writer, limits).await?;
-    install::install(&mut writer).await?;
-    let slot = install::slot_name(&writer).await?;
-    slot::free(&writer, &slot).await?;
-    let done = prepare_slot(&mut writer, &slot, delivered.borrow().done).await?;
-    crash::point("before_load");
-    let subscriptions = db::inbox::routes(&writer).await?;
-    let totals = db::inbox::totals(&writer).await?;
-    let descriptions = db::inbox::descriptions(&writer).await?;
-    crash::point("after_load");
-    let from = done.id;
-    let count = subscriptions.len();
-
-    let stream = WalStream::open(target.stream_options(&slot, install::PUBLICATION, Lsn::default())).await?;
+    let writer = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        connected = target.connect_pinned() => connected?.client,
+    };
+    let canceller = target.canceller(&writer);
+    let begun = tokio::select! {
+        begun = Box::pin(begin(target, limits, writer, stood_by, delivered)) => begun?,
+        () = stop.cancelled() => {
+            // What it waits for (a transaction that stays open, a lock) it would go on waiting for, and hold the lock.
+            canceller.cancel().await;
+            return Ok(());
+        }
+    };
+    let Begun { writer, slot, stream, known, done } = begun;
+    let count = known.subscriptions.len();
 
     let (batches, to_write) = mpsc::channel(1);
     let (written, committed) = mpsc::channel(1);
     let (altered, to_check) = mpsc::unbounded_channel();
-    delivered.send_replace(Delivered { lsn: done.id.lsn, done: done.id });
     let moved = delivered.subscribe();
     let outlets = Outlets { batches, committed, altered, delivered: delivered.clone() };
-    let known = Known { descriptions, subscriptions, totals };
     let capture = Capture::new(stream, known, done, &outlets);
 
-    let mut writing = tokio::spawn(inbox::run(writer, to_write, written));
-    let keeping = tokio::spawn(upkeep::run(target.clone(), limits.clone(), moved, to_check));
-    observe(&Observation::Delivering { database: &shown, from, subscriptions: count });
+    let mut writing = tokio::spawn(inbox::run(writer, slot, to_write, written));
+    let mut keeping = tokio::spawn(upkeep::run(target.clone(), limits.clone(), moved, to_check));
+    observe(&Observation::Delivering { database: &shown, from: done.id, subscriptions: count });
     ready();
 
     let patience = async {
         stop.cancelled().await;
         tokio::time::sleep(STOP_WITHIN).await;
+    };
+    let kept = async {
+        match (&mut keeping).await {
+            Err(broken) if broken.is_panic() => broken,
+            // it ends with the walk
+            _ => std::future::pending().await,
+        }
     };
     let work = async {
         let walked = Box::pin(capture.run(outlets, stop.clone())).await;
@@ -123,25 +125,80 @@ async fn serve_once(
         (walked, (&mut writing).await)
     };
     let ended = tokio::select! {
-        ended = work => Some(ended),
-        () = patience => None,
+        ended = work => Ended::Walked(ended),
+        () = patience => Ended::Late,
+        broken = kept => Ended::Unkept(broken),
     };
     keeping.abort();
-    let Some((walked, wrote)) = ended else {
-        observe(&Observation::StoppedShort);
-        writing.abort();
-        return Ok(());
-    };
-    match wrote {
+    match ended {
         // the writer knows why it stopped; the walk only that it did
-        Ok(Err(failed)) => Err(failed),
-        Ok(Ok(())) => walked,
-        Err(panicked) => Err(Error::new(ErrorKind::Connection, "the inbox's writer broke down").source(panicked)),
+        Ended::Walked((_, Ok(Err(failed)))) => Err(failed),
+        Ended::Walked((walked, Ok(Ok(())))) => walked,
+        Ended::Walked((_, Err(broken))) => Err(broke_down("the inbox's writer", broken)),
+        Ended::Late => {
+            observe(&Observation::StoppedShort);
+            writing.abort();
+            Ok(())
+        }
+        Ended::Unkept(broken) => {
+            writing.abort();
+            Err(broke_down("upkeep", broken))
+        }
     }
 }
 
-/// Waits until no other program serves the database; false when told to stop.
-async fn lock(client: &db::Client, stop: &CancellationToken, shown: &str, stood_by: &mut bool) -> Result<bool> {
+/// How an attempt ended.
+enum Ended {
+    /// How the walk did, and how the writer.
+    Walked((Result<()>, std::result::Result<Result<()>, JoinError>)),
+    /// It was told to stop, and did not in time.
+    Late,
+    /// Upkeep panicked.
+    Unkept(JoinError),
+}
+
+fn broke_down(what: &str, broken: JoinError) -> Error {
+    Error::new(ErrorKind::Connection, format!("{what} broke down")).source(broken)
+}
+
+/// All that is needed to walk.
+struct Begun {
+    writer: db::Client,
+    slot: String,
+    stream: WalStream,
+    known: Known,
+    done: Progress,
+}
+
+/// Takes the lock and sees to it that everything is there. It may wait for as long as somebody's transaction is open.
+async fn begin(
+    target: &Target,
+    limits: &Limits,
+    mut writer: db::Client,
+    stood_by: &mut bool,
+    delivered: &watch::Sender<Delivered>,
+) -> Result<Begun> {
+    lock(&writer, &target.display(), stood_by).await?;
+    slot::lease(&writer).await?;
+    db::upkeep::check_limits(&writer, limits).await?;
+    install::install(&mut writer).await?;
+    let slot = install::slot_name(&writer).await?;
+    slot::free(&writer, &slot).await?;
+    let reached = delivered.borrow().done;
+    let done = prepare_slot(&mut writer, &slot, reached).await?;
+    // at once: a return that has been told must not be found, and told, again by the next attempt
+    delivered.send_replace(Delivered { lsn: done.id.lsn, done: done.id });
+    crash::point("before_load");
+    let subscriptions = db::inbox::routes(&writer).await?;
+    let totals = db::inbox::totals(&writer).await?;
+    let descriptions = db::inbox::descriptions(&writer).await?;
+    crash::point("after_load");
+    let stream = WalStream::open(target.stream_options(&slot, install::PUBLICATION, Lsn::default())).await?;
+    Ok(Begun { writer, slot, stream, known: Known { descriptions, subscriptions, totals }, done })
+}
+
+/// Waits until no other program serves the database.
+async fn lock(client: &db::Client, shown: &str, stood_by: &mut bool) -> Result<()> {
     let mut said = false;
     while !slot::try_lock(client).await? {
         if !said {
@@ -149,12 +206,9 @@ async fn lock(client: &db::Client, stop: &CancellationToken, shown: &str, stood_
             said = true;
             *stood_by = true;
         }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(false),
-            () = tokio::time::sleep(STANDBY_LOOKS_EVERY) => {}
-        }
+        tokio::time::sleep(STANDBY_LOOKS_EVERY).await;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Sees to it that there is a slot; returns what has been done before. `reached` is the last event that this process delivered.

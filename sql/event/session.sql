@@ -139,6 +139,8 @@ begin
         select i.id, event._notification(j, i.kind, i.visible, 7999) as payload
         from event.inbox i join event.journal j on j.id = i.id
         where i.session_id = attached.id
+          -- a full queue would fail this; the engine says what is left out
+          and (select pg_notification_queue_usage() < 0.5)
         order by i.id
     loop
         perform pg_notify(attached.id::text, waiting.payload);

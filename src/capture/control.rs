@@ -31,15 +31,16 @@ impl Capture {
     /// One of our own messages. Anybody may write one, and many: it can ask for nothing that does harm, and is weighed.
     pub(super) fn logical(&mut self, content: &[u8]) {
         let Ok(message) = serde_json::from_slice::<LogicalMessage>(content) else { return };
-        if let Some(session) = message.attach
-            && self.is_news()
-        {
+        if let (Some(session), Some(at)) = (message.attach, self.news_at()) {
             let after = message.seen.filter(|seen| seen.parse::<EventId>().is_ok()).unwrap_or_default();
             match self.batch.resends.iter_mut().find(|resend| resend.session == session) {
-                Some(resend) => resend.after = after.min(std::mem::take(&mut resend.after)),
+                Some(resend) => {
+                    resend.after = after.min(std::mem::take(&mut resend.after));
+                    resend.at = at;
+                }
                 None => {
                     self.batch.weigh(after.len());
-                    self.batch.resends.push(Resend { session, after });
+                    self.batch.resends.push(Resend { session, after, at, through: EventId::default() });
                 }
             }
         }
@@ -92,6 +93,8 @@ impl Capture {
             ControlTable::Subscription => match (subscription, ended) {
                 (_, Some(ended)) => self.ended(place, &ended)?,
                 (Some(subscription), None) => {
+                    let key = subscription.selector.key().into_iter().flatten();
+                    self.batch.weigh(key.map(String::len).sum());
                     self.batch.routes.push(RouteChange::Add(subscription.clone()));
                     self.index.add(subscription);
                 }

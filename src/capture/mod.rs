@@ -7,6 +7,7 @@ mod control;
 mod relations;
 mod render;
 mod transaction;
+mod written;
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -26,6 +27,7 @@ pub use render::entry;
 
 use relations::Relations;
 use transaction::Open;
+use written::Written;
 
 /// The walk from the slot to the batches.
 pub struct Capture {
@@ -42,6 +44,7 @@ pub struct Capture {
     altered: mpsc::UnboundedSender<u32>,
     delivered: watch::Sender<Delivered>,
     totals: HashMap<Uuid, i64, FxBuildHasher>,
+    written: Written,
 }
 
 /// What was read and is not counted yet: it is told of in lumps, so that counting costs a change nothing.
@@ -126,6 +129,7 @@ impl Capture {
             altered: outlets.altered.clone(),
             delivered: outlets.delivered.clone(),
             totals: known.totals.into_iter().collect(),
+            written: Written::begin(done.id),
         }
     }
 
@@ -166,7 +170,12 @@ impl Capture {
         }
         if self.batch.has_work() {
             let next = Batch::after(self.batch.progress);
-            let batch = std::mem::replace(&mut self.batch, next);
+            let mut batch = std::mem::replace(&mut self.batch, next);
+            // only now that nothing is being written
+            for resend in &mut batch.resends {
+                resend.through = self.written.through(resend.at);
+            }
+            self.written.forget(batch.progress.id.lsn);
             self.read.tell();
             observe(&Observation::BatchHandedOver);
             outlets.batches.send(batch).await.map_err(|_| writer_gone())?;
@@ -182,6 +191,7 @@ impl Capture {
         let committed = committed.ok_or_else(writer_gone)?;
         self.writing = false;
         if let Some(done) = committed.done {
+            self.written.add(committed.behind, done);
             self.delivered.send_modify(|delivered| delivered.done = done);
         }
         observe(&Observation::BatchWritten { events: committed.events, inbox_rows: committed.inbox_rows });

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{ChangeKind, Entry, Notification, Pointer};
 use crate::json::Shape;
 use crate::pgoutput::{self, Begin, Commit, Datum, Message};
-use crate::position::{EventId, Progress};
+use crate::position::{EventId, Lsn, Progress};
 use crate::subscription::{Kind, Recipients, number_key};
 
 use super::relations::Known;
@@ -30,6 +30,14 @@ pub(super) struct Open {
     skip: bool,
     /// A part of it is in an earlier batch.
     in_pieces: bool,
+}
+
+/// A change as some sessions see it.
+struct View<'r> {
+    kind: Kind,
+    numbers: Option<&'r [i16]>,
+    names: Option<Arc<[String]>>,
+    payload: Arc<str>,
 }
 
 impl Capture {
@@ -82,9 +90,9 @@ impl Capture {
         }
     }
 
-    /// Whether a transaction is open that has not been told before.
-    pub(super) fn is_news(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| !open.skip)
+    /// Where the transaction that is open commits, if it has not been told before.
+    pub(super) fn news_at(&self) -> Option<Lsn> {
+        self.open.as_ref().filter(|open| !open.skip).map(|open| open.begin.final_lsn)
     }
 
     /// The id of the next change; `None` if it was done before a restart.
@@ -227,21 +235,20 @@ impl Capture {
     /// Puts the entry, its pointers and its notifications into the batch.
     pub(super) fn deliver(&mut self, entry: Entry, recipients: &Recipients) {
         // sessions with the same view of the change share its text
-        let mut shared: SmallVec<[(Kind, String); 4]> = SmallVec::new();
+        let mut views: SmallVec<[View<'_>; 4]> = SmallVec::new();
         let bytes = entry.weight();
         for to in recipients {
-            let visible = to.visible.as_ref().map(|numbers| visible_names(&entry, numbers));
-            let payload = match shared.iter().find(|(kind, _)| visible.is_none() && *kind == to.kind) {
-                Some((_, payload)) => payload.clone(),
-                None => {
-                    let payload = notify::render(&entry, to.kind, visible.as_deref());
-                    if visible.is_none() {
-                        shared.push((to.kind, payload.clone()));
-                    }
-                    payload
-                }
-            };
+            let numbers = to.visible.as_deref();
+            let at =
+                views.iter().position(|view| view.kind == to.kind && view.numbers == numbers).unwrap_or_else(|| {
+                    let names = numbers.map(|numbers| visible_names(&entry, numbers));
+                    let payload = notify::render(&entry, to.kind, names.as_deref()).into();
+                    views.push(View { kind: to.kind, numbers, names: names.map(Into::into), payload });
+                    views.len() - 1
+                });
+            let View { payload, names, .. } = &views[at];
             self.batch.weigh(payload.len());
+            let payload = Arc::clone(payload);
             self.batch.notifications.push(Notification { session: to.session, id: entry.id, payload });
             if to.durable {
                 let total = self.totals.entry(to.session).or_default();
@@ -251,7 +258,7 @@ impl Capture {
                     id: entry.id,
                     kind: to.kind,
                     last: false,
-                    visible,
+                    visible: names.clone(),
                     bytes,
                     total: *total,
                 });

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -112,12 +111,17 @@ impl Up {
         let target: Target = cluster.url().parse()?;
         let password = cluster.data_dir().join("tidewire.password");
         let served = {
-            let mut serving = pin!(serve(&target, &limits, stop, outside, Some(&password)));
-            loop {
-                tokio::select! {
-                    served = &mut serving => break served,
-                    () = sleep(LOOK_EVERY) => look_after(&mut cluster).await,
+            let serving = serve(&target, &limits, stop, outside, Some(&password));
+            // beside it: a server that starts again may take its time, and a stop does not wait for that
+            let looking = async {
+                loop {
+                    sleep(LOOK_EVERY).await;
+                    look_after(&mut cluster).await;
                 }
+            };
+            tokio::select! {
+                served = serving => served,
+                () = looking => Ok(()),
             }
         };
         let stopped = cluster.stop(StopMode::Fast).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -122,6 +122,11 @@ impl Target {
         }
     }
 
+    /// What cancels a statement of that connection, also after the client was dropped.
+    pub fn canceller(&self, client: &Client) -> Canceller {
+        Canceller { token: client.cancel_token(), is_tls: self.is_tls() }
+    }
+
     /// [`Target::connect`] for statements of our own. They run with our rights and name what they use without a schema
     /// where it is PostgreSQL's: no search path of the database's may put something else in its place; and they rest for as
     /// long as there is nothing to do.
@@ -150,20 +155,46 @@ impl Target {
         let mut config = self.config.clone();
         let failed = |source| error(source).context(format!("cannot connect to {}", self.display()));
         if self.is_tls() {
-            let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let tls = rustls::ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()
-                .map_err(|source| Error::new(ErrorKind::Setup, "TLS cannot be set up").source(source))?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-            let (client, connection) = config.connect(MakeRustlsConnect::new(tls)).await.map_err(failed)?;
+            let (client, connection) = config.connect(tls()?).await.map_err(failed)?;
             Ok(Connection { client, notifications: drive(connection) })
         } else {
             config.ssl_mode(SslMode::Disable);
             let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
             Ok(Connection { client, notifications: drive(connection) })
         }
+    }
+}
+
+fn tls() -> Result<MakeRustlsConnect> {
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|source| Error::new(ErrorKind::Setup, "TLS cannot be set up").source(source))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+/// How long a request to cancel may take.
+const CANCEL_WITHIN: Duration = Duration::from_secs(3);
+
+/// Ends what a connection is waiting for in the server.
+pub struct Canceller {
+    token: CancelToken,
+    is_tls: bool,
+}
+
+impl Canceller {
+    /// Asks the server to cancel the statement; whether it does cannot be told.
+    pub async fn cancel(&self) {
+        let asked = async {
+            match tls() {
+                Ok(tls) if self.is_tls => self.token.cancel_query(tls).await.is_ok(),
+                _ => self.token.cancel_query(NoTls).await.is_ok(),
+            }
+        };
+        let _ = tokio::time::timeout(CANCEL_WITHIN, asked).await;
     }
 }
 

@@ -246,7 +246,7 @@ pub async fn begin_anew(client: &mut Client, slot: &str, has_moved: bool) -> Res
         .map_err(error)?;
     let begin = EventId { lsn: row.get::<_, &str>(0).parse::<Lsn>()?, number: 0 };
     let mut told = None;
-    super::inbox::ensure_partition(&transaction, segment(begin.lsn)).await?;
+    super::inbox::ensure_partition_within(&transaction, segment(begin.lsn)).await?;
     let begin_text = begin.to_string();
     if let (Some(from), Some(reason)) = (row.get::<_, Option<&str>>(1), row.get::<_, Option<&str>>(2)) {
         // A restored database may have events of a time that is not to come: the next ones would be sorted before them.

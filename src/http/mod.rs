@@ -2,18 +2,37 @@
 //! name that a user chose and no error's own text is in it. Nothing here asks the database: it answers at once, whatever hangs.
 
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Observation, health, meter, observe};
 
 /// The version of the text format that Prometheus reads.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Connections that are answered at a time; others wait. Whoever scrapes and probes needs a few.
+const CONNECTIONS: usize = 64;
+
+/// How long a client may take to ask, and rest between two questions.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a connection lives.
+const LONGEST: Duration = Duration::from_secs(600);
+
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Listens, and answers once [`Listener::serve`] runs.
 pub struct Listener {
@@ -51,8 +70,32 @@ impl Listener {
         observe(&Observation::Listening { address: self.address });
         let routes =
             Router::new().route("/live", get(live)).route("/ready", get(ready)).route("/metrics", get(metrics));
-        axum::serve(self.listener, routes).await?;
-        Ok(())
+        let service = TowerToHyperService::new(routes);
+        let mut protocol = http1::Builder::new();
+        protocol.timer(TokioTimer::new()).header_read_timeout(ASK_WITHIN);
+        let free = Arc::new(Semaphore::new(CONNECTIONS));
+        loop {
+            let Ok(place) = Arc::clone(&free).acquire_owned().await else { return Ok(()) };
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let connection = protocol.serve_connection(TokioIo::new(stream), service.clone());
+                    tokio::spawn(async move {
+                        answer(pin!(connection)).await;
+                        drop(place);
+                    });
+                }
+                // Out of file descriptors, say, which is over at some time; or the client has gone away already.
+                Err(_) => tokio::time::sleep(ACCEPT_AGAIN_AFTER).await,
+            }
+        }
+    }
+}
+
+/// Answers on one connection. One whose client does not read has to end at some time, too.
+async fn answer(mut connection: Pin<&mut http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>>) {
+    if timeout(LONGEST, &mut connection).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(ASK_WITHIN, connection).await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is written in one database transaction: entries, pointers, notifications, routing changes, progress.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::entry::Entry;
@@ -22,7 +24,7 @@ pub struct Pointer {
     /// The last of its transaction for this session.
     pub last: bool,
     /// The names of the columns that the session's owner may see; `None`: all.
-    pub visible: Option<Vec<String>>,
+    pub visible: Option<Arc<[String]>>,
     /// What the event weighs in the journal, in bytes, roughly.
     pub bytes: u32,
     /// The weights of the session's events up to this one, added up.
@@ -36,8 +38,8 @@ pub struct Notification {
     pub session: Uuid,
     /// The event.
     pub id: EventId,
-    /// The event as text, under 8000 bytes.
-    pub payload: String,
+    /// The event as text, under 8000 bytes. Sessions that see the same of it share it: they can be any number.
+    pub payload: Arc<str>,
 }
 
 /// How the set of subscriptions changed.
@@ -58,6 +60,10 @@ pub struct Resend {
     pub session: Uuid,
     /// The last event id that attaching itself has sent again; empty for none.
     pub after: String,
+    /// Where it commits.
+    pub at: Lsn,
+    /// The last event that it may have missed.
+    pub through: EventId,
 }
 
 /// All that is written in one transaction.
@@ -99,12 +105,13 @@ impl Batch {
 
     /// Whether there is anything to write.
     pub fn has_work(&self) -> bool {
-        self.is_durable() || !self.notifications.is_empty() || !self.resends.is_empty()
+        self.is_durable() || !self.notifications.is_empty()
     }
 
-    /// Whether it changes a table, and so the progress row too.
+    /// Whether it changes a table, or is not to be done once more, and so the progress row too.
     pub fn is_durable(&self) -> bool {
         !self.pointers.is_empty()
+            || !self.resends.is_empty()
             || !self.routes.is_empty()
             || !self.deleted_sessions.is_empty()
             || !self.descriptions.is_empty()

@@ -9,8 +9,8 @@ use crate::db::Client;
 
 use super::batch::Batch;
 use crate::crash;
-use crate::db::inbox::{InboxStatements, ensure_partition};
-use crate::error::Result;
+use crate::db::inbox::{InboxStatements, Outcome, ensure_partition};
+use crate::error::{Error, ErrorKind, Result};
 use crate::position::{EventId, Lsn};
 
 /// Journal, inbox and progress have a partition for each 256 MB of WAL (see `event._ensure_partition`): small enough that the
@@ -21,6 +21,10 @@ const SEGMENT_BITS: u32 = 28;
 /// short of processors or paused for a moment is not taken for dead.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
+/// How often in a row the server may be found not to stream: at a stop the stream is closed a moment before this ends. A connection
+/// whose way is cut without a word is given up by the server after `wal_sender_timeout`; we would not notice.
+const UNSTREAMED: u32 = 3;
+
 /// A batch is in the database.
 #[derive(Debug)]
 pub struct Committed {
@@ -28,6 +32,8 @@ pub struct Committed {
     pub acknowledge: Option<Lsn>,
     /// All up to here is done; `None` when the batch changed no table.
     pub done: Option<EventId>,
+    /// A place in the log before its commit.
+    pub behind: Lsn,
     /// How many events went out with NOTIFY.
     pub events: usize,
     /// How many rows it put into inboxes.
@@ -43,15 +49,24 @@ pub fn segment(lsn: Lsn) -> i64 {
 ///
 /// # Errors
 /// The first failure; what was in that batch is written again after a restart, since the progress row has not moved.
-pub async fn run(client: Client, mut batches: mpsc::Receiver<Batch>, committed: mpsc::Sender<Committed>) -> Result<()> {
+pub async fn run(
+    mut client: Client,
+    slot: String,
+    mut batches: mpsc::Receiver<Batch>,
+    committed: mpsc::Sender<Committed>,
+) -> Result<()> {
     let statements = InboxStatements::prepare(&client).await?;
     let mut prepared_segment = -1;
+    let mut unstreamed = 0;
     loop {
         let batch = match timeout(RENEW_EVERY, batches.recv()).await {
             Ok(Some(batch)) => batch,
             Ok(None) => break,
             Err(_) => {
-                statements.renew(&client).await?;
+                unstreamed = if statements.renew(&client, &slot).await? { 0 } else { unstreamed + 1 };
+                if unstreamed == UNSTREAMED {
+                    return Err(Error::new(ErrorKind::Connection, "the server does not stream any more"));
+                }
                 continue;
             }
         };
@@ -59,15 +74,16 @@ pub async fn run(client: Client, mut batches: mpsc::Receiver<Batch>, committed: 
         for needed in places.map(segment) {
             if needed != prepared_segment {
                 crash::point("before_rotate");
-                ensure_partition(&client, needed).await?;
+                ensure_partition(&mut client, needed).await?;
                 crash::point("after_rotate");
                 prepared_segment = needed;
             }
         }
-        let events = statements.write(&client, &batch).await?;
+        let Outcome { events, behind } = statements.write(&client, &batch).await?;
         let done = Committed {
             acknowledge: batch.acknowledge,
             done: batch.is_durable().then_some(batch.progress.id),
+            behind,
             events,
             inbox_rows: batch.pointers.len(),
         };

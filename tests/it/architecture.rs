@@ -69,6 +69,7 @@ fn a_foreign_crate_has_one_home() {
             ("tokio_postgres", "/src/db/"),
             ("pgwire_replication", "/src/wal/"),
             ("axum", "/src/http/"),
+            ("hyper", "/src/http/"),
             ("metrics::", "/src/observe/"),
             ("metrics_exporter_prometheus", "/src/observe/"),
             ("tracing::", "/src/observe/"),
@@ -78,6 +79,34 @@ fn a_foreign_crate_has_one_home() {
                 assert!(is_home || !line.contains(name) || line.contains("tokio_postgres=warn"), "{shown}: {line}");
             }
         }
+    }
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_test_that_the_docs_name_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tests: String = sources("tests").into_iter().map(|(_, text)| text).collect();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let guarantees = readme.split("## Guarantees").nth(1).unwrap().split("\n## ").next().unwrap();
+    let cells = guarantees.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.rsplit('|').nth(1));
+    let mut names: Vec<String> = cells.flat_map(quoted).filter(|name| !name.contains(' ')).map(str::to_owned).collect();
+    assert!(names.len() > 40, "the table of guarantees names its tests: {names:?}");
+    for path in
+        ["README.md", "ARCHITECTURE.md", "docs/performance.md", "docs/operations.md", "docs/sql.md", "docs/events.md"]
+    {
+        let text = fs::read_to_string(root.join(path)).unwrap();
+        // a sentence, as no setting and no figure is
+        let is_sentence =
+            |name: &&str| name.matches('_').count() >= 5 && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
+        names.extend(quoted(&text).filter(is_sentence).map(str::to_owned));
+    }
+    for name in names {
+        assert!(tests.contains(&format!("fn {name}(")), "there is no test {name}");
     }
 }
 

@@ -1,17 +1,12 @@
 //! What cannot be told any more is said, once, to those whom it concerns.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use tidewire::db::cluster::{Binaries, StopMode};
-
 use crate::support::fault::until;
-use crate::support::{Client, Database, Event, Subscriber, Tidewire};
+use crate::support::{Client, Database, Event, Outside, Subscriber, Tidewire};
 
-const TABLE: &str = "create table t (id int primary key, note text)";
+pub const TABLE: &str = "create table t (id int primary key, note text)";
 
 /// Writes, and waits until that is delivered.
-async fn write(client: &Client, sql: &str) {
+pub async fn write(client: &Client, sql: &str) {
     client.sql(sql).await;
     client.sql("select event.sync()").await;
 }
@@ -27,7 +22,7 @@ async fn lose_the_slot(client: &Client) {
 }
 
 /// The operations that a session's inbox holds, gaps with their reason.
-async fn held(subscriber: &Subscriber) -> Vec<String> {
+pub async fn held(subscriber: &Subscriber) -> Vec<String> {
     let events = subscriber.inbox().await;
     let said = events.iter().map(|event| match event.json["operation"].as_str() {
         Some("gap") => format!("gap {}", event.json["reason"].as_str().unwrap()),
@@ -48,6 +43,9 @@ async fn a_slot_that_the_server_gave_up_is_made_anew_and_the_gap_told() {
     subscriber.table("t").await;
     // who asked for nothing misses nothing
     let mut idle = Subscriber::open(&database).await;
+    // who keeps no inbox is told while it listens
+    let mut live = Subscriber::create(database.connect().await, "session_create(durable => false)").await;
+    live.table("t").await;
     client.sql("insert into t values (1)").await;
     client.sql("select event.sync()").await;
     tidewire.kill().await;
@@ -81,6 +79,9 @@ async fn a_slot_that_the_server_gave_up_is_made_anew_and_the_gap_told() {
     assert_spans(&subscriber.inbox().await, &reached);
     assert_eq!(held(&idle).await, [""; 0]);
     assert_eq!(idle.told().await, [""; 0]);
+    let inserted = |id: u32| format!(r#"insert table t {id} {{"id":{id},"note":null}}"#);
+    let gap = "gap slot_lost".to_owned();
+    assert_eq!(live.told().await, [inserted(1), gap.clone(), inserted(4), gap, inserted(6)]);
 }
 
 /// The first of these events is a gap from the last place that was delivered to one before the next event.
@@ -134,6 +135,44 @@ async fn an_inbox_over_its_size_is_emptied_and_its_session_alone_is_told() {
 }
 
 #[tokio::test]
+async fn an_inbox_that_grows_over_its_size_is_emptied_by_the_program_that_runs_and_counted() {
+    let database = Database::start().await;
+    let with = ["--inbox-max-size", "20kB", "--listen", "127.0.0.1:0"];
+    let tidewire = Tidewire::up_with(&database.url(), &with).await;
+    let outside = Outside::of(&tidewire).await;
+    let client = database.connect().await;
+    client.sql(TABLE).await;
+    let mut dead = Subscriber::open(&database).await;
+    dead.table("t").await;
+    let mut small = Subscriber::open(&database).await;
+    small.row("t", "1").await;
+    let mut live = Subscriber::create(database.connect().await, "session_create(durable => false)").await;
+    live.table("t").await;
+    write(&client, "insert into t select n, repeat('x', 1000) from generate_series(1, 50) n").await;
+    write(&client, "update t set note = 'small' where id = 1").await;
+    let before = dead.inbox().await;
+    assert_eq!(before.len(), 51);
+    // it looks now and then, while the database is at work
+    until("its inbox is emptied", || async {
+        write(&client, "create table if not exists noise (id int); insert into noise values (1)").await;
+        tidewire.stderr().contains("inbox_full")
+    })
+    .await;
+    write(&client, "insert into t values (100, 'later')").await;
+    assert_eq!(held(&dead).await, ["gap inbox_full", r#"insert table t 100 {"id":100,"note":"later"}"#]);
+    let gap = &dead.inbox().await[0];
+    assert_eq!([&gap.json["from"], &gap.json["to"]], [before[0].id(), before[50].id()]);
+    let update = r#"update row t 1 {"note":"small"}"#;
+    assert_eq!(held(&small).await, [update]);
+    assert_eq!(small.told().await, [update]);
+    assert_eq!(dead.told().await.iter().filter(|told| told.starts_with("gap")).count(), 1, "it is notified, too");
+    assert!(!live.told().await.iter().any(|told| told.starts_with("gap")));
+    let (_, figures) = outside.get("/metrics").await;
+    assert!(figures.contains("tidewire_gaps_total{reason=\"inbox_full\"} 1\n"), "{figures}");
+    assert!(tidewire.stop().await.success());
+}
+
+#[tokio::test]
 async fn an_inbox_with_too_old_an_event_is_emptied_and_its_session_alone_is_told() {
     let database = Database::start().await;
     let tidewire = database.up().await;
@@ -166,182 +205,6 @@ async fn limits_that_are_none_are_refused() {
             "{stderr}"
         );
     }
-}
-
-/// Copies a stopped server's data folder, with its owners.
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
-    assert!(copied.success());
-}
-
-/// The data folder as it was, beside it.
-fn backup_of(database: &Database) -> PathBuf {
-    database.cluster.data_dir().with_extension("backup")
-}
-
-#[tokio::test]
-async fn a_database_restored_under_a_running_program_is_told_as_a_gap() {
-    let mut database = Database::start().await;
-    let tidewire = database.up().await;
-    let client = database.connect().await;
-    client.sql(TABLE).await;
-    let subscriber = Subscriber::open(&database).await;
-    subscriber.table("t").await;
-    let session = subscriber.session.clone();
-    write(&client, "insert into t values (1)").await;
-    drop((client, subscriber));
-    database.cluster.stop(StopMode::Fast).await.unwrap();
-    let (data, backup) = (database.cluster.data_dir().to_owned(), backup_of(&database));
-    copy(&data, &backup);
-    database.cluster.restart(StopMode::Fast).await.unwrap();
-    let client = database.connect().await;
-    write(&client, "insert into t values (2); insert into t values (3)").await;
-    let ahead = client.text("select max(id) from event.inbox").await;
-    drop(client);
-
-    database.cluster.stop(StopMode::Fast).await.unwrap();
-    std::fs::remove_dir_all(&data).unwrap();
-    std::fs::rename(&backup, &data).unwrap();
-    database.cluster.restart(StopMode::Fast).await.unwrap();
-    tidewire.wait_for_log("are told of a gap: database_restored").await;
-    let client = database.connect().await;
-    write(&client, "insert into t values (4)").await;
-    let subscriber = Subscriber::attach(client, &session).await;
-    let expected = [
-        r#"insert table t 1 {"id":1,"note":null}"#,
-        "gap database_restored",
-        r#"insert table t 4 {"id":4,"note":null}"#,
-    ];
-    assert_eq!(held(&subscriber).await, expected);
-    let gap = &subscriber.inbox().await[1];
-    assert!(gap.json["to"].as_str().unwrap() >= ahead.as_str(), "{}", gap.text);
-    // whoever remembers a place that this database has not been at is told so, and does not wait for it in silence
-    let error = subscriber.try_sql("select event.read(null, '00000FFF00000000-00000001')").await.unwrap_err();
-    assert!(error.message().contains("has not been delivered yet"), "{error}");
-}
-
-#[tokio::test]
-async fn another_timeline_is_told_as_a_gap() {
-    let mut database = Database::start().await;
-    let tidewire = database.up().await;
-    let client = database.connect().await;
-    client.sql(TABLE).await;
-    let subscriber = Subscriber::open(&database).await;
-    subscriber.table("t").await;
-    let session = subscriber.session.clone();
-    write(&client, "insert into t values (1)").await;
-    drop((client, subscriber));
-    assert!(tidewire.stop().await.success());
-    database.cluster.stop(StopMode::Fast).await.unwrap();
-    // recovery that ends where there is no more WAL, as one to a point in time does
-    let data = database.cluster.data_dir();
-    let conf = data.join("postgresql.auto.conf");
-    let settings = std::fs::read_to_string(&conf).unwrap();
-    std::fs::write(&conf, format!("{settings}\nrestore_command = 'false'\n")).unwrap();
-    copy(&conf, &data.join("recovery.signal"));
-    database.cluster.restart(StopMode::Fast).await.unwrap();
-    let client = database.connect().await;
-    until("recovery ends", || async { client.text("select pg_is_in_recovery()").await == "f" }).await;
-    assert_eq!(client.text("select left(pg_walfile_name(pg_current_wal_lsn()), 8)").await, "00000002");
-
-    let tidewire = database.up().await;
-    write(&client, "insert into t values (2)").await;
-    let subscriber = Subscriber::attach(client, &session).await;
-    let mut expected = vec![
-        r#"insert table t 1 {"id":1,"note":null}"#,
-        "gap database_restored",
-        r#"insert table t 2 {"id":2,"note":null}"#,
-    ];
-    assert_eq!(held(&subscriber).await, expected);
-    // once
-    assert!(tidewire.stop().await.success());
-    let _tidewire = database.up().await;
-    write(&subscriber, "insert into t values (3)").await;
-    expected.push(r#"insert table t 3 {"id":3,"note":null}"#);
-    assert_eq!(held(&subscriber).await, expected);
-}
-
-#[tokio::test]
-async fn a_copied_database_begins_anew_and_says_so() {
-    let database = Database::start().await;
-    let tidewire = database.up().await;
-    let client = database.connect().await;
-    client.sql(TABLE).await;
-    let subscriber = Subscriber::open(&database).await;
-    subscriber.table("t").await;
-    let session = subscriber.session.clone();
-    write(&client, "insert into t values (1)").await;
-    drop(subscriber);
-    assert!(tidewire.stop().await.success());
-    let url = database.url();
-    let (server, _) = url.rsplit_once('/').unwrap();
-    let other = Client::connect(&format!("{server}/template1")).await;
-    drop(client);
-    let copied = || async { other.try_sql("create database copy template postgres").await.is_ok() };
-    until("nobody is connected to what is copied", copied).await;
-    let url = format!("{server}/copy");
-    let _tidewire = Tidewire::up(&url).await;
-    let client = Client::connect(&url).await;
-    write(&client, "insert into t values (2)").await;
-    let subscriber = Subscriber::attach(client, &session).await;
-    let expected = [
-        r#"insert table t 1 {"id":1,"note":null}"#,
-        "gap database_restored",
-        r#"insert table t 2 {"id":2,"note":null}"#,
-    ];
-    assert_eq!(held(&subscriber).await, expected);
-}
-
-#[tokio::test]
-async fn a_dump_that_is_loaded_elsewhere_tells_nobody_of_another_ones_table() {
-    let origin = Database::start().await;
-    let binaries = Binaries::find().await.unwrap();
-    let [dump, psql] = ["pg_dump", "psql"].map(|name| binaries.program(name));
-    if !dump.exists() || !psql.exists() {
-        eprintln!("not tried: these server programs come without pg_dump and psql");
-        return;
-    }
-    let tidewire = origin.up().await;
-    let client = origin.connect().await;
-    client.sql(TABLE).await;
-    let subscriber = Subscriber::open(&origin).await;
-    subscriber.table("t").await;
-    // its WAL is ahead of any that the new server will have
-    client.sql("insert into t values (1)").await;
-    for _ in 0..8 {
-        write(&client, "select pg_switch_wal(); insert into t select count(*) + 1 from t").await;
-    }
-    assert!(tidewire.stop().await.success());
-    let dumped = Command::new(dump).arg("-d").arg(origin.url()).output().unwrap();
-    assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
-    let statements = String::from_utf8(dumped.stdout).unwrap();
-
-    let copy = Database::start().await;
-    let client = copy.connect().await;
-    // other tables come to stand where the oids point
-    for number in 0..50 {
-        client.sql(&format!("create table secret_{number} (id int primary key, note text)")).await;
-    }
-    let path = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(path.path(), statements).unwrap();
-    let loaded =
-        Command::new(psql).args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &copy.url(), "-f"]).arg(path.path()).output();
-    let loaded = loaded.unwrap();
-    assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
-
-    let _tidewire = copy.up().await;
-    for number in 0..50 {
-        client.sql(&format!("insert into secret_{number} values (1, 'secret')")).await;
-    }
-    write(&client, "insert into t values (100)").await;
-    let subscriber = Subscriber::attach(client, &subscriber.session).await;
-    let told: Vec<_> = held(&subscriber).await.into_iter().filter(|event| !event.starts_with("insert")).collect();
-    assert!(told.iter().any(|event| event == "gap database_restored"), "{told:?}");
-    assert!(told.iter().any(|event| event.contains("subscription_ended")), "{told:?}");
-    assert!(!subscriber.inbox().await.iter().any(|event| event.text.contains("secret")));
-    subscriber.table("t").await;
-    write(&subscriber, "insert into t values (101)").await;
-    assert_eq!(held(&subscriber).await.last().unwrap(), r#"insert table t 101 {"id":101,"note":null}"#);
 }
 
 #[tokio::test]

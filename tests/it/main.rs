@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod architecture;
+mod begun;
 mod bounded;
 mod check;
 mod cluster;
@@ -15,6 +16,7 @@ mod forms;
 mod fuzzed;
 mod gaps;
 mod hard_cases;
+mod hung;
 mod identifiers;
 mod meanwhile;
 mod operation;
@@ -27,6 +29,7 @@ mod quiet;
 mod read;
 mod refusals;
 mod restart;
+mod restored;
 mod retention;
 mod schema_changes;
 mod sessions;
@@ -37,3 +40,4 @@ mod tail;
 mod torture;
 mod values;
 mod visible;
+mod wide;

@@ -1,32 +1,15 @@
-//! A batch turned on its side, for statements that take arrays.
+//! A batch turned on its side, for statements that take arrays: each column an array.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::inbox::{Batch, RouteChange};
+use crate::inbox::{Entry, Pointer, RouteChange};
 use crate::subscription::Subscription;
 
 /// Seconds from 1970 to 2000, where PostgreSQL's time starts.
 const POSTGRES_EPOCH: u64 = 946_684_800;
-
-/// A batch turned on its side: each column an array.
-#[derive(Default)]
-pub(super) struct Columns<'b> {
-    pub(super) journal: Journal<'b>,
-    pub(super) inbox: Inbox,
-    pub(super) routes: Routes,
-    pub(super) removed: Vec<Uuid>,
-    pub(super) ended: Vec<Uuid>,
-    pub(super) resent: Vec<Uuid>,
-    pub(super) resent_after: Vec<&'b str>,
-    pub(super) described: Vec<u32>,
-    pub(super) descriptions: Vec<&'b str>,
-    pub(super) forgotten: Vec<u32>,
-    pub(super) channels: Vec<String>,
-    pub(super) payloads: Vec<&'b str>,
-}
 
 #[derive(Default)]
 pub(super) struct Journal<'b> {
@@ -44,7 +27,28 @@ pub(super) struct Journal<'b> {
     olds: Vec<Option<&'b str>>,
 }
 
-impl Journal<'_> {
+impl<'b> Journal<'b> {
+    pub(super) fn of(entries: &'b [Entry]) -> Self {
+        let mut journal = Journal::default();
+        for entry in entries {
+            let name = entry.relation_name();
+            let keyed = entry.relation.as_ref().filter(|_| !entry.key_values.is_empty());
+            journal.ids.push(entry.id.to_string());
+            journal.committed_at.push(system_time(entry.committed_at));
+            journal.xids.push(i64::from(entry.xid));
+            journal.changes.push(entry.change.as_str());
+            journal.schemas.push(name.map(|(schema, _)| schema));
+            journal.relations.push(name.map(|(_, name)| name));
+            journal.key_columns.push(keyed.map(|relation| text_array(relation.key_columns())));
+            journal.key_values.push(keyed.map(|_| text_array(entry.key_values.iter().map(String::as_str))));
+            journal.rows.push(entry.row.as_deref());
+            journal.fields.push(entry.field_name());
+            journal.values.push(entry.value.as_deref());
+            journal.olds.push(entry.old.as_deref());
+        }
+        journal
+    }
+
     pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![
             &self.ids,
@@ -75,6 +79,20 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
+    pub(super) fn of(pointers: &[Pointer]) -> Self {
+        let mut inbox = Inbox::default();
+        for pointer in pointers {
+            inbox.sessions.push(pointer.session);
+            inbox.ids.push(pointer.id.to_string());
+            inbox.kinds.push(pointer.kind.as_str());
+            inbox.last.push(pointer.last);
+            inbox.bytes.push(i32::try_from(pointer.bytes).unwrap_or(i32::MAX));
+            inbox.totals.push(pointer.total);
+            inbox.visible.push(pointer.visible.as_ref().map(|names| text_array(names.iter().map(String::as_str))));
+        }
+        inbox
+    }
+
     pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.sessions, &self.ids, &self.kinds, &self.last, &self.visible, &self.bytes, &self.totals]
     }
@@ -121,41 +139,20 @@ impl Routes {
     }
 }
 
-impl<'b> Columns<'b> {
-    pub(super) fn of(batch: &'b Batch) -> Self {
-        let mut columns = Columns::default();
-        let journal = &mut columns.journal;
-        for entry in &batch.entries {
-            let name = entry.relation_name();
-            let keyed = entry.relation.as_ref().filter(|_| !entry.key_values.is_empty());
-            journal.ids.push(entry.id.to_string());
-            journal.committed_at.push(system_time(entry.committed_at));
-            journal.xids.push(i64::from(entry.xid));
-            journal.changes.push(entry.change.as_str());
-            journal.schemas.push(name.map(|(schema, _)| schema));
-            journal.relations.push(name.map(|(_, name)| name));
-            journal.key_columns.push(keyed.map(|relation| text_array(relation.key_columns())));
-            journal.key_values.push(keyed.map(|_| text_array(entry.key_values.iter().map(String::as_str))));
-            journal.rows.push(entry.row.as_deref());
-            journal.fields.push(entry.field_name());
-            journal.values.push(entry.value.as_deref());
-            journal.olds.push(entry.old.as_deref());
-        }
-        for pointer in &batch.pointers {
-            columns.inbox.sessions.push(pointer.session);
-            columns.inbox.ids.push(pointer.id.to_string());
-            columns.inbox.kinds.push(pointer.kind.as_str());
-            columns.inbox.last.push(pointer.last);
-            columns.inbox.bytes.push(i32::try_from(pointer.bytes).unwrap_or(i32::MAX));
-            columns.inbox.totals.push(pointer.total);
-            columns
-                .inbox
-                .visible
-                .push(pointer.visible.as_ref().map(|names| text_array(names.iter().map(String::as_str))));
-        }
-        for change in &batch.routes {
+/// Subscriptions that come and go.
+#[derive(Default)]
+pub(super) struct RouteChanges {
+    pub(super) added: Routes,
+    pub(super) removed: Vec<Uuid>,
+    pub(super) ended: Vec<Uuid>,
+}
+
+impl RouteChanges {
+    pub(super) fn of(changes: &[RouteChange]) -> Self {
+        let mut columns = RouteChanges::default();
+        for change in changes {
             match change {
-                RouteChange::Add(subscription) => columns.routes.push(subscription),
+                RouteChange::Add(subscription) => columns.added.push(subscription),
                 RouteChange::Remove(id) => columns.removed.push(*id),
                 RouteChange::End(id) => {
                     columns.removed.push(*id);
@@ -163,26 +160,33 @@ impl<'b> Columns<'b> {
                 }
             }
         }
-        for (at, (table, description)) in batch.descriptions.iter().enumerate() {
+        columns
+    }
+}
+
+/// What watched tables are made of, and which are watched no more.
+#[derive(Default)]
+pub(super) struct Descriptions<'b> {
+    pub(super) relations: Vec<u32>,
+    pub(super) texts: Vec<&'b str>,
+    pub(super) forgotten: Vec<u32>,
+}
+
+impl<'b> Descriptions<'b> {
+    pub(super) fn of(descriptions: &'b [(u32, Option<String>)]) -> Self {
+        let mut columns = Descriptions::default();
+        for (at, (table, description)) in descriptions.iter().enumerate() {
             // the last word counts
-            if batch.descriptions.iter().skip(at + 1).any(|(later, _)| later == table) {
+            if descriptions.iter().skip(at + 1).any(|(later, _)| later == table) {
                 continue;
             }
             match description {
                 Some(description) => {
-                    columns.described.push(*table);
-                    columns.descriptions.push(description);
+                    columns.relations.push(*table);
+                    columns.texts.push(description);
                 }
                 None => columns.forgotten.push(*table),
             }
-        }
-        for resend in &batch.resends {
-            columns.resent.push(resend.session);
-            columns.resent_after.push(&resend.after);
-        }
-        for notification in &batch.notifications {
-            columns.channels.push(notification.session.to_string());
-            columns.payloads.push(&notification.payload);
         }
         columns
     }

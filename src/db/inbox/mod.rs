@@ -1,25 +1,36 @@
 //! The statements of the inbox.
 //!
 //! Each takes arrays: one statement of each sort writes a whole batch, all of them are sent at once, and a batch costs
-//! two round trips whatever its size.
+//! two round trips; more only when it is many times as large as one that is full (see [`step`]).
 
 mod columns;
 mod snapshot;
+mod step;
 
-use futures_util::future::{BoxFuture, FutureExt, try_join_all};
+use futures_util::future::try_join_all;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, GenericClient, Statement};
+use tokio_postgres::{Client, Statement, Transaction};
 use uuid::Uuid;
 
-use self::columns::Columns;
+use self::columns::{Descriptions, Inbox, Journal, RouteChanges};
 use self::snapshot::{CURRENT, until_visible};
+use self::step::{Step, rounds, steps};
 use super::connect::error;
 use crate::crash;
 use crate::error::Result;
-use crate::inbox::Batch;
+use crate::inbox::{Batch, Notification};
 use crate::observe::{Observation, observe};
-use crate::position::{EventId, Lsn};
+use crate::position::{EventId, Lsn, Progress};
 use crate::subscription::{Selector, Subscription};
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome {
+    /// How many events went out with NOTIFY.
+    pub events: usize,
+    /// A place in the log before its commit.
+    pub behind: Lsn,
+}
 
 /// The prepared statements of one connection.
 pub struct InboxStatements {
@@ -38,6 +49,7 @@ pub struct InboxStatements {
     skip_notifications: Statement,
     progress: Statement,
     snapshot: Statement,
+    is_streaming: Statement,
 }
 
 impl InboxStatements {
@@ -51,6 +63,8 @@ impl InboxStatements {
                 "set search_path = pg_catalog; set statement_timeout = 0; set lock_timeout = 0; set jit = off;
                  set client_min_messages = warning; set timezone = 'UTC'; set idle_session_timeout = '4s';
                  select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout';
+                 -- The statements of a batch do not wait for its BEGIN: should that fail, they must not be done by themselves
+                 set default_transaction_read_only = on;
                  -- what is acknowledged to the slot must be on disk
                  select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
             )
@@ -74,24 +88,20 @@ impl InboxStatements {
                       as u(a, b, c, d, e, f, g)",
             )
             .await?,
-            // offset 0: the call is made for every row, in order, though nobody looks at what it returns
+            // The numbers of those that are not sent. Who is to be told of such is told of nothing else before.
             notify: prepare(
-                "select count(*) from (
-                     select pg_notify(c, p) from unnest($1::text[], $2::text[]) as u(c, p)
-                     where (select pg_notification_queue_usage() < 0.5 and not exists (select from event.unnotified))
-                     offset 0) s",
+                "select n from unnest($1::text[], $2::text[]) with ordinality as u(c, p, n)
+                 where case
+                     when (select pg_notification_queue_usage() < 0.5
+                                  and current_setting('transaction_read_only') = 'off')
+                          and ((select not exists (select from event.unnotified))
+                               or not exists (select from event.unnotified t where t.session_id = c::uuid))
+                     then pg_notify(c, p) is null
+                     else true end",
             )
             .await?,
             skip_notifications: prepare("select event._skip_notifications($1, $2)").await?,
-            resend: prepare(
-                "select count(*) from (
-                     select pg_notify(i.session_id::text, event._notification(j, i.kind, i.visible, 7999))
-                     from unnest($1::uuid[], $2::text[]) as r(session_id, after)
-                     join event.inbox i on i.session_id = r.session_id and i.id > r.after
-                     join event.journal j on j.id = i.id
-                     order by i.id offset 0) s",
-            )
-            .await?,
+            resend: prepare("select event._send_again($1, $2, $3)").await?,
             add_routes: prepare(
                 "insert into event.route (subscription_id, session_id, kind, relation, attnum, key, visible, durable)
                  select a, b, c, d, e, f::text[], g::smallint[], h
@@ -133,30 +143,35 @@ impl InboxStatements {
                 "insert into event.progress (lsn, number, messages) values ($1::text::pg_lsn, $2, $3)",
             ).await?,
             snapshot: prepare(CURRENT).await?,
+            is_streaming: prepare("select exists (select from pg_replication_slots where slot_name = $1 and active)").await?,
         })
     }
 
     /// Says that we are there: at rest the server hears of us only by this, and ends the connection, and with it the lock,
-    /// after four seconds of silence. One that stands by has then taken over within five.
+    /// after four seconds of silence. One that stands by has then taken over within five. Returns whether the server streams from
+    /// the slot to anybody.
     ///
     /// # Errors
     /// Those of the connection.
-    pub async fn renew(&self, client: &Client) -> Result<()> {
-        client.query_one(&self.snapshot, &[]).await.map(std::mem::drop).map_err(error)
+    pub async fn renew(&self, client: &Client, slot: &str) -> Result<bool> {
+        Ok(client.query_one(&self.is_streaming, &[&slot]).await.map_err(error)?.get(0))
     }
 
-    /// Writes a batch in one transaction. It is committed only when the changes that it tells of can be read. Returns how many
-    /// notifications went out: all, or none while their queue is filling up.
+    /// Writes a batch in one transaction. It is committed only when the changes that it tells of can be read. Not notified are
+    /// sessions that have yet to be told of notifications which were left out, and none while their queue is filling up.
     ///
     /// # Errors
     /// Those of the connection; the transaction is then rolled back, or ends with the connection.
-    pub async fn write(&self, client: &Client, batch: &Batch) -> Result<usize> {
+    pub async fn write(&self, client: &Client, batch: &Batch) -> Result<Outcome> {
         match self.write_open(client, batch).await {
-            Ok(notified) => {
+            Ok((skipped, behind)) => {
                 crash::point("before_commit");
                 client.batch_execute("commit").await.map_err(error)?;
                 crash::point("after_commit");
-                Ok(if notified { batch.notifications.len() } else { 0 })
+                if skipped > 0 {
+                    observe(&Observation::NotificationsSkipped { notifications: skipped });
+                }
+                Ok(Outcome { events: batch.notifications.len() - skipped, behind })
             }
             Err(failed) => {
                 let _ = client.batch_execute("rollback").await;
@@ -165,87 +180,91 @@ impl InboxStatements {
         }
     }
 
-    async fn write_open(&self, client: &Client, batch: &Batch) -> Result<bool> {
-        let columns = Columns::of(batch);
-        let (from, to) = batch.ends_large_transaction.map(span).unwrap_or_default();
-        let lsn = batch.progress.id.lsn.to_string();
-        let number = i64::from(batch.progress.id.number);
-        let messages = batch.progress.messages;
-        let mut notified = batch.notifications.is_empty();
-        let mut statements: Vec<BoxFuture<'_, Result<()>>> = vec![
-            async { client.batch_execute("begin isolation level read committed read write").await.map_err(error) }
-                .boxed(),
-        ];
-        let journal = columns.journal.parameters();
-        let inbox = columns.inbox.parameters();
-        let routes = columns.routes.parameters();
-        fn run<'f>(
-            client: &'f Client,
-            statement: &'f Statement,
-            parameters: Vec<&'f (dyn ToSql + Sync)>,
-        ) -> BoxFuture<'f, Result<()>> {
-            async move { client.execute(statement, &parameters).await.map(drop).map_err(error) }.boxed()
-        }
-        if !batch.resends.is_empty() {
-            statements.push(run(client, &self.resend, vec![&columns.resent, &columns.resent_after]));
-        }
-        if !batch.entries.is_empty() {
-            statements.push(run(client, &self.journal, journal));
-        }
-        if !batch.pointers.is_empty() {
-            statements.push(run(client, &self.inbox, inbox));
-        }
-        if batch.ends_large_transaction.is_some() {
-            statements.push(run(client, &self.mark_last, vec![&from, &to]));
-        }
-        if !columns.routes.ids.is_empty() {
-            statements.push(run(client, &self.add_routes, routes));
-        }
-        if !columns.removed.is_empty() {
-            statements.push(run(client, &self.remove_routes, vec![&columns.removed]));
-        }
-        if !columns.described.is_empty() {
-            statements.push(run(client, &self.describe, vec![&columns.described, &columns.descriptions]));
-        }
-        if !columns.forgotten.is_empty() {
-            statements.push(run(client, &self.forget, vec![&columns.forgotten]));
-        }
-        if !batch.notifications.is_empty() {
-            let notify = async {
-                crash::point("before_notify");
-                let row =
-                    client.query_one(&self.notify, &[&columns.channels, &columns.payloads]).await.map_err(error)?;
-                crash::point("after_notify");
-                notified = row.get::<_, i64>(0) > 0;
-                Ok(())
-            };
-            statements.push(notify.boxed());
-        }
-        if batch.is_durable() {
-            statements.push(run(client, &self.progress, vec![&lsn, &number, &messages]));
-        }
+    async fn write_open(&self, client: &Client, batch: &Batch) -> Result<(usize, Lsn)> {
+        let routes = RouteChanges::of(&batch.routes);
+        let mut skipped = 0;
         crash::point("before_write");
-        try_join_all(statements).await?;
-        crash::point("after_write");
-        if !notified {
-            observe(&Observation::NotificationsSkipped { notifications: batch.notifications.len() });
-            let sessions: Vec<Uuid> = batch.notifications.iter().map(|told| told.session).collect();
-            let ids: Vec<String> = batch.notifications.iter().map(|told| told.id.to_string()).collect();
-            run(client, &self.skip_notifications, vec![&sessions, &ids]).await?;
+        for round in rounds(&steps(batch)) {
+            let done = try_join_all(round.iter().map(|step| self.take(client, batch, &routes, *step))).await?;
+            skipped += done.iter().sum::<usize>();
         }
-        until_visible(client, &self.snapshot, &batch.xids).await?;
+        crash::point("after_write");
+        let behind = until_visible(client, &self.snapshot, &batch.xids).await?;
         // These pass over rows that somebody holds locked, which until now may have been whoever ended or deleted them.
-        if !columns.ended.is_empty() {
-            run(client, &self.end_subscriptions, vec![&columns.ended]).await?;
+        if !routes.ended.is_empty() {
+            run(client, &self.end_subscriptions, &[&routes.ended]).await?;
         }
         if !batch.told_gaps.is_empty() {
-            run(client, &self.remove_gaps, vec![&batch.told_gaps]).await?;
+            run(client, &self.remove_gaps, &[&batch.told_gaps]).await?;
         }
         if !batch.deleted_sessions.is_empty() {
-            run(client, &self.empty_inboxes, vec![&batch.deleted_sessions]).await?;
+            run(client, &self.empty_inboxes, &[&batch.deleted_sessions]).await?;
         }
-        Ok(notified)
+        Ok((skipped, behind))
     }
+
+    /// Takes a step; returns how many notifications it left out.
+    async fn take(&self, client: &Client, batch: &Batch, routes: &RouteChanges, step: Step<'_>) -> Result<usize> {
+        match step {
+            Step::Begin => {
+                client.batch_execute("begin isolation level read committed read write").await.map_err(error)?
+            }
+            Step::Resend(resends) => {
+                let sessions: Vec<Uuid> = resends.iter().map(|resend| resend.session).collect();
+                let after: Vec<&str> = resends.iter().map(|resend| resend.after.as_str()).collect();
+                let through: Vec<String> = resends.iter().map(|resend| resend.through.to_string()).collect();
+                run(client, &self.resend, &[&sessions, &after, &through]).await?;
+            }
+            Step::Journal(entries) => run(client, &self.journal, &Journal::of(entries).parameters()).await?,
+            Step::Inbox(pointers) => run(client, &self.inbox, &Inbox::of(pointers).parameters()).await?,
+            Step::MarkLast(lsn) => {
+                let (from, to) = span(lsn);
+                run(client, &self.mark_last, &[&from, &to]).await?;
+            }
+            Step::AddRoutes if routes.added.ids.is_empty() => {}
+            Step::AddRoutes => run(client, &self.add_routes, &routes.added.parameters()).await?,
+            Step::RemoveRoutes if routes.removed.is_empty() => {}
+            Step::RemoveRoutes => run(client, &self.remove_routes, &[&routes.removed]).await?,
+            Step::Describe => {
+                let Descriptions { relations, texts, .. } = Descriptions::of(&batch.descriptions);
+                if !relations.is_empty() {
+                    run(client, &self.describe, &[&relations, &texts]).await?;
+                }
+            }
+            Step::Forget => {
+                let Descriptions { forgotten, .. } = Descriptions::of(&batch.descriptions);
+                if !forgotten.is_empty() {
+                    run(client, &self.forget, &[&forgotten]).await?;
+                }
+            }
+            Step::Notify(notifications) => return self.notify(client, notifications).await,
+            Step::Progress => {
+                let Progress { id, messages } = batch.progress;
+                run(client, &self.progress, &[&id.lsn.to_string(), &i64::from(id.number), &messages]).await?;
+            }
+        }
+        Ok(0)
+    }
+
+    /// Notifies, and notes who was not; returns how many notifications were left out.
+    async fn notify(&self, client: &Client, notifications: &[Notification]) -> Result<usize> {
+        let channels: Vec<String> = notifications.iter().map(|told| told.session.to_string()).collect();
+        let payloads: Vec<&str> = notifications.iter().map(|told| &*told.payload).collect();
+        crash::point("before_notify");
+        let rows = client.query(&self.notify, &[&channels, &payloads]).await.map_err(error)?;
+        crash::point("after_notify");
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let left_out = rows.iter().filter_map(|row| notifications.get(usize::try_from(row.get::<_, i64>(0) - 1).ok()?));
+        let (sessions, ids) = step::told(left_out);
+        run(client, &self.skip_notifications, &[&sessions, &ids]).await?;
+        Ok(rows.len())
+    }
+}
+
+async fn run(client: &Client, statement: &Statement, parameters: &[&(dyn ToSql + Sync)]) -> Result<()> {
+    client.execute(statement, parameters).await.map(drop).map_err(error)
 }
 
 /// The ids of a transaction: all are above the first text and up to the second.
@@ -293,14 +312,24 @@ pub async fn descriptions(client: &Client) -> Result<Vec<(u32, String)>> {
 ///
 /// # Errors
 /// Those of the connection.
-pub async fn ensure_partition(client: &impl GenericClient, segment: i64) -> Result<()> {
+pub async fn ensure_partition(client: &mut Client, segment: i64) -> Result<()> {
+    let transaction = client.build_transaction().read_only(false).start().await.map_err(error)?;
+    ensure_partition_within(&transaction, segment).await?;
+    transaction.commit().await.map_err(error)
+}
+
+/// The same in a transaction of the caller's.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn ensure_partition_within(transaction: &Transaction<'_>, segment: i64) -> Result<()> {
     // A user's event trigger that refuses tables, by their name or at this hour, would stop delivery. Only a superuser may put
     // it off; ours has nothing to do here.
-    let role = "select set_config('session_replication_role', $1, false) from pg_roles
+    let role = "select set_config('session_replication_role', $1, true) from pg_roles
                 where rolname = current_user and rolsuper";
-    client.execute(role, &[&"replica"]).await.map_err(error)?;
-    client.execute("select event._ensure_partition($1)", &[&segment]).await.map_err(error)?;
-    client.execute(role, &[&"origin"]).await.map(drop).map_err(error)
+    transaction.execute(role, &[&"replica"]).await.map_err(error)?;
+    transaction.execute("select event._ensure_partition($1)", &[&segment]).await.map_err(error)?;
+    transaction.execute(role, &[&"origin"]).await.map(drop).map_err(error)
 }
 
 /// What each session's events have weighed, added up, as the newest of its inbox has it.

@@ -7,9 +7,10 @@ use tokio_postgres::{Client, Statement};
 use crate::db::error;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Observation, observe};
+use crate::position::Lsn;
 
-/// The statement that asks for a snapshot.
-pub(super) const CURRENT: &str = "select pg_current_snapshot()::text";
+/// The statement that asks for a snapshot, and where the log ends.
+pub(super) const CURRENT: &str = "select pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text";
 
 /// A snapshot is asked for again after this pause, doubled up to the limit: commits become visible within microseconds
 /// unless they wait for a synchronous standby.
@@ -17,13 +18,13 @@ const FIRST_PAUSE: Duration = Duration::from_micros(200);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits until the transactions can be seen by everybody. The WAL is streamed before a commit becomes visible: with
-/// synchronous replication, long before. `current` is the prepared [`CURRENT`].
-pub(super) async fn until_visible(client: &Client, current: &Statement, xids: &[u32]) -> Result<()> {
+/// synchronous replication, long before. `current` is the prepared [`CURRENT`]. Returns where the log ended before that.
+pub(super) async fn until_visible(client: &Client, current: &Statement, xids: &[u32]) -> Result<Lsn> {
     let mut pause = FIRST_PAUSE;
     loop {
         let row = client.query_one(current, &[]).await.map_err(error)?;
         if Snapshot::parse(row.get(0))?.shows_all(xids) {
-            return Ok(());
+            return row.get::<_, &str>(1).parse();
         }
         if pause == LONGEST_PAUSE {
             observe(&Observation::WaitingToBeVisible);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::audit::Transaction;
 use super::compare::{self, Ids, NOTIFY_LIMIT, Report};
 use super::fold;
 use super::inbox::{Form, Heard, Received};
@@ -25,6 +26,7 @@ impl Oracle {
         let transactions = self.audit.read(&client).await;
         report.transactions = transactions.len();
         transactions.iter().for_each(|transaction| self.model.apply(transaction));
+        report.kinds = self.kinds(&client, &transactions).await;
 
         let link = Link::open(&self.parties.url).await.expect("the server runs");
         self.read_all(&link).await;
@@ -59,6 +61,21 @@ impl Oracle {
             report.differs(format!("{left} events are there after all were acknowledged"));
         }
         report
+    }
+
+    /// What was committed since the last check, by kind.
+    async fn kinds(&self, client: &Client, transactions: &[Transaction]) -> BTreeMap<String, usize> {
+        let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+        let rows = client.query("with gone as (delete from oracle.said returning kind) select kind from gone", &[]);
+        rows.await.unwrap().iter().for_each(|row| *kinds.entry(row.get(0)).or_default() += 1);
+        for note in transactions.iter().flat_map(|transaction| &transaction.notes) {
+            *kinds.entry(note.op.clone()).or_default() += 1;
+            let table = &self.model.tables[note.relation];
+            if table.key.iter().any(|&at| note.changed.contains(&table.columns[at].name)) {
+                *kinds.entry("key changed".to_owned()).or_default() += 1;
+            }
+        }
+        kinds
     }
 
     /// Reads every inbox to its end and acknowledges all of it.

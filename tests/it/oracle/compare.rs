@@ -29,7 +29,25 @@ pub struct Report {
     pub different: usize,
     /// What was seen, in words.
     pub seen: Vec<String>,
+    /// What was committed, by kind.
+    pub kinds: BTreeMap<String, usize>,
 }
+
+/// What a run has to have committed for its check to say something.
+pub const KINDS: [&str; 12] = [
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "TRUNCATE",
+    "CREATE",
+    "SUBSCRIBE",
+    "UNSUBSCRIBE",
+    "key changed",
+    "upsert",
+    "sub-transaction",
+    "savepoint undone",
+    "more than a batch",
+];
 
 impl Report {
     pub fn is_clean(&self) -> bool {
@@ -50,6 +68,16 @@ impl Report {
         self.out_of_order += other.out_of_order;
         self.different += other.different;
         self.seen.extend(other.seen);
+        for (kind, count) in other.kinds {
+            *self.kinds.entry(kind).or_default() += count;
+        }
+    }
+
+    /// A run in which nothing, or too little, happened shows nothing.
+    pub fn assert_telling(&self) {
+        let absent: Vec<&str> = KINDS.into_iter().filter(|kind| !self.kinds.contains_key(*kind)).collect();
+        assert!(absent.is_empty(), "nothing of {absent:?} was committed: {:?}", self.kinds);
+        assert!(self.expected > self.transactions && self.transactions > 0, "{self}");
     }
 
     fn note(&mut self, what: String) {
@@ -72,6 +100,8 @@ impl fmt::Display for Report {
             self.out_of_order,
             self.different
         )?;
+        let kinds: Vec<String> = self.kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        write!(f, "; committed: {}", kinds.join(", "))?;
         self.seen.iter().try_for_each(|seen| write!(f, "\n  {seen}"))
     }
 }

@@ -9,7 +9,7 @@ use super::inbox::AllHeard;
 use super::pace::Pace;
 use super::reader::{Listener, Reader, reader_of};
 use super::schema::Table;
-use super::writer::{Sessions, Writer};
+use super::writer::{SELDOM, Sessions, Writer};
 
 const WRITERS: usize = 4;
 const READERS: usize = 2;
@@ -34,7 +34,7 @@ pub struct Load {
 impl Load {
     pub fn start(parties: &Parties, chance: &mut Chance, pace: Pace, heard: AllHeard, listener: Listener) -> Load {
         let pace = Arc::new(pace);
-        let writers = (0..WRITERS).map(|_| {
+        let writers = (0..WRITERS).map(|number| {
             let writer = Writer {
                 url: parties.url.clone(),
                 chance: chance.split(),
@@ -42,6 +42,7 @@ impl Load {
                 sessions: parties.sessions.clone(),
                 lasting: Arc::clone(&parties.lasting),
                 pace: Arc::clone(&pace),
+                first: if number == 0 { SELDOM.to_vec() } else { Vec::new() },
             };
             tokio::spawn(writer.run())
         });

@@ -244,6 +244,8 @@ pub const AUDIT: &str = "create table oracle.audit (
         old jsonb, old_row jsonb, old_key text[], old_sought text[],
         new jsonb, new_row jsonb, new_key text[], new_sought text[],
         changed text[], control jsonb);
+    -- what cannot be told from the rows: noted by the generator, in the same transaction
+    create table oracle.said (kind text not null);
     create publication oracle for table oracle.audit with (publish = 'insert');
     create function oracle.truncate(relations int[], leaves text[], tables text) returns void language plpgsql as $$
     begin

@@ -51,6 +51,7 @@ fn insert(chance: &mut Chance, table: &Table) -> String {
                 .map(|at| format!("{0} = excluded.{0}", table.column(at)))
                 .collect();
             sql.push_str(&format!(" on conflict ({}) do update set {}", key.join(", "), set.join(", ")));
+            sql.push_str(&said("upsert"));
         }
     }
     sql
@@ -93,12 +94,37 @@ fn new_key(chance: &mut Chance, table: &Table) -> String {
     format!("update {} t set {} {}", table.sql(), set.join(", "), rows(chance, table))
 }
 
+/// A row that is there gets another key, in the table that has a key of one column and no partitions.
+pub fn moved_key(chance: &mut Chance, tables: &[Table]) -> String {
+    let table = &tables[0];
+    let key = table.key[0];
+    let from = table.columns[key].kind.value(chance);
+    let mut to = from.clone();
+    while to == from {
+        to = table.columns[key].kind.value(chance);
+    }
+    let row: Vec<String> = (0..table.columns.len())
+        .map(|at| if at == key { from.clone() } else { table.columns[at].kind.nullable(chance) })
+        .collect();
+    let (sql, key) = (table.sql(), table.column(key));
+    format!(
+        "insert into {sql} ({}) values ({}) on conflict do nothing; update {sql} set {key} = {to} where {key} = {from}",
+        columns(table),
+        row.join(", ")
+    )
+}
+
 fn delete(chance: &mut Chance, table: &Table) -> String {
     format!("delete from {} t {}", table.sql(), rows(chance, table))
 }
 
+/// Notes what kind of statement it is, if it is committed.
+pub fn said(kind: &str) -> String {
+    format!("; insert into oracle.said values ('{kind}')")
+}
+
 /// Work that is undone within its statement, and work in its stead.
-fn sub_transactions(chance: &mut Chance, tables: &[Table]) -> String {
+pub fn sub_transactions(chance: &mut Chance, tables: &[Table]) -> String {
     let [before, undone, instead] = [(); 3].map(|()| {
         let table = chance.pick(tables);
         if chance.one_in(3) { delete(chance, table) } else { insert(chance, table) }
@@ -106,13 +132,14 @@ fn sub_transactions(chance: &mut Chance, tables: &[Table]) -> String {
     format!(
         "do $do$ begin
              {before};
-             begin {undone}; raise exception 'undone'; exception when raise_exception then {instead}; end;
-         end $do$"
+             begin {undone}; raise exception 'undone'; exception when raise_exception then {instead}; end{said};
+         end $do$",
+        said = said("sub-transaction")
     )
 }
 
 /// One table, several, or one partition. Who does it says so: no trigger tells a partition from its whole table.
-fn truncate(chance: &mut Chance, tables: &[Table]) -> String {
+pub fn truncate(chance: &mut Chance, tables: &[Table]) -> String {
     let table = chance.pick(tables);
     if !table.leaves.is_empty() && chance.one_in(2) {
         let leaf = chance.pick(&table.leaves);
@@ -145,7 +172,11 @@ pub fn many(chance: &mut Chance, tables: &[Table]) -> [String; 2] {
         .map(|column| if column.kind.is_large() { "null".to_owned() } else { column.kind.nullable(chance) })
         .collect();
     let row = row.join(", ");
-    let insert =
-        format!("insert into {} ({}) select {row} from generate_series(1, {count})", table.sql(), columns(table));
+    let insert = format!(
+        "insert into {} ({}) select {row} from generate_series(1, {count}){}",
+        table.sql(),
+        columns(table),
+        said("more than a batch")
+    );
     [insert, format!("delete from {}", table.sql())]
 }

@@ -50,7 +50,23 @@ pub struct Writer {
     /// Sessions that stay.
     pub lasting: Arc<Vec<String>>,
     pub pace: Arc<Pace>,
+    /// What comes seldom, and is to come in every run: before anything else.
+    pub first: Vec<Statement>,
 }
+
+/// Makes a statement.
+pub type Statement = fn(&mut Chance, &[Table]) -> String;
+
+/// What comes seldom.
+pub const SELDOM: [Statement; 6] = [
+    statement::truncate,
+    statement::sub_transactions,
+    |chance, tables| statement::many(chance, tables).join("; "),
+    // two texts may be one value
+    statement::moved_key,
+    statement::moved_key,
+    statement::moved_key,
+];
 
 /// What a transaction made of the sessions, if it was committed.
 #[derive(Default)]
@@ -89,6 +105,11 @@ impl Writer {
     }
 
     async fn transaction(&mut self, link: &Link) -> Result<(), Failure> {
+        if let Some(make) = self.first.last() {
+            link.run(&make(&mut self.chance, &self.tables)).await?;
+            self.first.pop();
+            return Ok(());
+        }
         if self.chance.one_in(5) {
             return link.run(&statement::change(&mut self.chance, &self.tables)).await;
         }
@@ -131,7 +152,11 @@ impl Writer {
         for _ in 0..self.chance.between(1, 3) {
             self.step(link).await?;
         }
-        link.run(if self.chance.one_in(2) { "rollback to s" } else { "release s" }).await
+        if self.chance.one_in(2) {
+            link.run(&format!("rollback to s{}", statement::said("savepoint undone"))).await
+        } else {
+            link.run("release s").await
+        }
     }
 
     async fn control(&mut self, link: &Link, made: &mut Made) -> Result<(), Failure> {

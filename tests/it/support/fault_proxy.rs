@@ -31,7 +31,12 @@ pub enum Cut {
     BeforeCommit,
     /// The server has committed, and its answer does not arrive.
     AfterCommit,
+    /// The server is asked for something else than to begin the transaction of a batch; what follows arrives as it is.
+    SpoilBegin,
 }
+
+/// How the transaction of a batch begins.
+const BEGIN: &[u8] = b"begin isolation level";
 
 /// A simple query, as it goes over the wire.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bcommit\0";
@@ -47,7 +52,17 @@ pub struct Proxy {
 struct Plan {
     next: Mutex<Option<Cut>>,
     done: watch::Sender<usize>,
+    blocked: watch::Sender<Option<Block>>,
     all: CancellationToken,
+}
+
+/// What becomes of all connections of a sort.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// Nothing arrives any more, on either side, and neither hears of the other's end.
+    Silence(Link),
+    /// New ones end at once.
+    Refuse(Link),
 }
 
 /// What becomes of some bytes.
@@ -57,6 +72,8 @@ enum Fate {
     End(usize),
     /// They pass; what the server answers ends the connection.
     SwallowAnswer,
+    /// All pass, but for the byte at that place.
+    Spoil(usize),
 }
 
 impl Proxy {
@@ -88,6 +105,11 @@ impl Proxy {
         *self.plan.next.lock().unwrap() = Some(cut);
     }
 
+    /// From now on; `None`: no more.
+    pub fn block(&self, block: Option<Block>) {
+        self.plan.blocked.send_replace(block);
+    }
+
     /// How many cuts there have been.
     pub fn cuts(&self) -> usize {
         *self.plan.done.borrow()
@@ -111,6 +133,12 @@ impl Drop for Proxy {
 }
 
 impl Plan {
+    /// Returns once bytes may pass.
+    async fn open(&self, link: Link) {
+        let mut blocked = self.blocked.subscribe();
+        let _ = blocked.wait_for(|block| *block != Some(Block::Silence(link))).await;
+    }
+
     /// What becomes of bytes in one direction; takes the cut once it falls.
     fn pass(&self, link: Link, to_server: bool, bytes: &[u8]) -> Fate {
         let mut next = self.next.lock().unwrap();
@@ -124,8 +152,15 @@ impl Plan {
                     None => Fate::Pass,
                 }
             }
+            Some(Cut::SpoilBegin) if to_server => {
+                let at = bytes.windows(BEGIN.len()).position(|window| window == BEGIN);
+                at.map_or(Fate::Pass, Fate::Spoil)
+            }
             _ => Fate::Pass,
         };
+        if matches!(fate, Fate::Spoil(_)) {
+            self.done.send_modify(|cuts| *cuts += 1);
+        }
         if !matches!(fate, Fate::Pass) {
             *next = None;
         }
@@ -151,24 +186,25 @@ async fn forward(client: TcpStream, upstream: u16, plan: Arc<Plan>) {
     let hello = &hello[..length];
     let is_stream = hello.windows(12).any(|window| window == b"replication\0");
     let link = if is_stream { Link::Stream } else { Link::Sql };
+    if *plan.blocked.borrow() == Some(Block::Refuse(link)) {
+        return;
+    }
+    plan.open(link).await;
     if to_server.write_all(hello).await.is_err() {
         return;
     }
     let end = plan.all.child_token();
     let (swallow, swallows) = watch::channel(false);
-    let requests = pump(from_client, to_server, |bytes| {
+    let requests = pump(from_client, to_server, (&plan, link), |bytes| {
         let fate = plan.pass(link, true, bytes);
         if matches!(fate, Fate::SwallowAnswer) {
             swallow.send_replace(true);
         }
         fate
     });
-    let replies =
-        pump(
-            from_server,
-            to_client,
-            |bytes| if *swallows.borrow() { Fate::End(0) } else { plan.pass(link, false, bytes) },
-        );
+    let replies = pump(from_server, to_client, (&plan, link), |bytes| {
+        if *swallows.borrow() { Fate::End(0) } else { plan.pass(link, false, bytes) }
+    });
     // Both halves are dropped when one ends: the connection is gone for both sides.
     let was_cut = tokio::select! {
         was_cut = requests => was_cut,
@@ -181,19 +217,29 @@ async fn forward(client: TcpStream, upstream: u16, plan: Arc<Plan>) {
 }
 
 /// Returns at the end of the connection; whether that was a cut.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fate: impl Fn(&[u8]) -> Fate) -> bool {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    (plan, link): (&Plan, Link),
+    fate: impl Fn(&[u8]) -> Fate,
+) -> bool {
     let mut buffer = vec![0; 16 << 10];
     loop {
-        let length = match from.read(&mut buffer).await {
+        let read = from.read(&mut buffer).await;
+        plan.open(link).await;
+        let length = match read {
             Ok(0) | Err(_) => return false,
             Ok(length) => length,
         };
-        let bytes = &buffer[..length];
-        let (pass, is_cut) = match fate(bytes) {
-            Fate::Pass | Fate::SwallowAnswer => (bytes, false),
-            Fate::End(at) => (&bytes[..at], true),
+        let (pass, is_cut) = match fate(&buffer[..length]) {
+            Fate::Pass | Fate::SwallowAnswer => (length, false),
+            Fate::End(at) => (at, true),
+            Fate::Spoil(at) => {
+                buffer[at] = b'x';
+                (length, false)
+            }
         };
-        if to.write_all(pass).await.is_err() || is_cut {
+        if to.write_all(&buffer[..pass]).await.is_err() || is_cut {
             return is_cut;
         }
     }

@@ -58,12 +58,28 @@ impl Database {
 
     /// The same, in a folder; none for where temporary files lie.
     pub async fn start_in(folder: Option<PathBuf>, settings: &[(&str, &str)]) -> Database {
+        let binaries = Binaries::find().await.unwrap_or_else(|error| panic!("{error}"));
+        let template = template(&binaries).await;
+        Database::start_of(binaries, Some(template), folder, settings).await
+    }
+
+    /// Starts a server that is no copy of the one that all others are copies of: with a system identifier of its own.
+    pub async fn initialised() -> Database {
+        let binaries = Binaries::find().await.unwrap_or_else(|error| panic!("{error}"));
+        Database::start_of(binaries, None, memory(), &[]).await
+    }
+
+    async fn start_of(
+        binaries: Binaries,
+        template: Option<PathBuf>,
+        folder: Option<PathBuf>,
+        settings: &[(&str, &str)],
+    ) -> Database {
         // A small cache, because several servers run at once.
         let settings = [("shared_buffers", "16MB")].iter().chain(settings);
         let settings = settings.map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let binaries = Binaries::find().await.unwrap_or_else(|error| panic!("{error}"));
         let options = ClusterOptions {
-            template: Some(template(&binaries).await),
+            template,
             binaries: Some(binaries),
             temporary_in: folder,
             settings,

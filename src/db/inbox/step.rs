@@ -1,0 +1,121 @@
+//! What writing a batch takes, step by step, each in a statement whose parameters are of bounded size: one change may concern
+//! any number of sessions, and one row's fields may together be larger than a message to the server can be.
+
+use uuid::Uuid;
+
+use crate::inbox::{Batch, Entry, Notification, Pointer, Resend};
+use crate::position::Lsn;
+
+/// The parameters of a statement, or of several that are sent at once, weigh no more, but for a single entry that does by itself.
+/// Twice a full batch, so that one is mostly written in one go; little enough that the server has it long before the lease on
+/// the lock is over (see `slot::lease`), which starts anew with each answer.
+const MAX_BYTES: usize = 8 << 20;
+
+/// Around the texts of a row of parameters: lengths, a number, a time.
+const ROW_BYTES: usize = 100;
+
+/// One statement.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step<'b> {
+    Begin,
+    Resend(&'b [Resend]),
+    Journal(&'b [Entry]),
+    Inbox(&'b [Pointer]),
+    MarkLast(Lsn),
+    AddRoutes,
+    RemoveRoutes,
+    Describe,
+    Forget,
+    Notify(&'b [Notification]),
+    Progress,
+}
+
+/// The steps for a batch, in their order.
+pub(super) fn steps(batch: &Batch) -> Vec<Step<'_>> {
+    let mut steps = vec![Step::Begin];
+    if !batch.resends.is_empty() {
+        // before the inboxes have what is told now
+        steps.push(Step::Resend(&batch.resends));
+    }
+    steps.extend(slices(&batch.entries, entry_bytes).into_iter().map(Step::Journal));
+    steps.extend(slices(&batch.pointers, pointer_bytes).into_iter().map(Step::Inbox));
+    steps.extend(batch.ends_large_transaction.map(Step::MarkLast));
+    if !batch.routes.is_empty() {
+        steps.extend([Step::AddRoutes, Step::RemoveRoutes]);
+    }
+    if !batch.descriptions.is_empty() {
+        steps.extend([Step::Describe, Step::Forget]);
+    }
+    steps.extend(slices(&batch.notifications, notification_bytes).into_iter().map(Step::Notify));
+    if batch.is_durable() {
+        steps.push(Step::Progress);
+    }
+    steps
+}
+
+/// The steps that are sent together, in one round trip.
+pub(super) fn rounds<'s, 'b>(steps: &'s [Step<'b>]) -> Vec<&'s [Step<'b>]> {
+    slices(steps, |step| match step {
+        Step::Journal(entries) => entries.iter().map(entry_bytes).sum(),
+        Step::Inbox(pointers) => pointers.iter().map(pointer_bytes).sum(),
+        Step::Notify(notifications) => notifications.iter().map(notification_bytes).sum(),
+        // as large as a batch lets them become
+        _ => 0,
+    })
+}
+
+fn entry_bytes(entry: &Entry) -> usize {
+    let key: usize = entry.key_values.iter().map(String::len).sum();
+    ROW_BYTES + entry.weight() as usize + entry.row.as_ref().map_or(0, String::len) + key
+}
+
+fn pointer_bytes(pointer: &Pointer) -> usize {
+    let visible = pointer.visible.iter().flat_map(|names| names.iter());
+    ROW_BYTES + visible.map(|name| name.len() + 3).sum::<usize>()
+}
+
+fn notification_bytes(notification: &Notification) -> usize {
+    ROW_BYTES + notification.payload.len()
+}
+
+/// Cuts where the weight would go over the limit.
+fn slices<T>(items: &[T], weight: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let mut slices = Vec::new();
+    let mut from = 0;
+    let mut bytes = 0;
+    for (at, item) in items.iter().enumerate() {
+        let more = weight(item);
+        if at > from && bytes + more > MAX_BYTES {
+            slices.push(&items[from..at]);
+            from = at;
+            bytes = 0;
+        }
+        bytes += more;
+    }
+    if from < items.len() {
+        slices.push(&items[from..]);
+    }
+    slices
+}
+
+/// Sessions and event ids, for statements that take them side by side.
+pub(super) fn told<'n>(notifications: impl Iterator<Item = &'n Notification>) -> (Vec<Uuid>, Vec<String>) {
+    notifications.map(|told| (told.session, told.id.to_string())).unzip()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_all_of_it_in_order_and_none_is_over_the_limit() {
+        let sizes = [1, 0, MAX_BYTES - 1, 1, 5 * MAX_BYTES, 3, MAX_BYTES / 2, MAX_BYTES / 2, 7];
+        let slices = slices(&sizes, |&size| size);
+        assert_eq!(slices.concat(), sizes);
+        for slice in &slices {
+            assert!(slice.len() == 1 || slice.iter().sum::<usize>() <= MAX_BYTES, "{slice:?}");
+        }
+        assert_eq!(slices.len(), 5);
+        assert!(super::slices(&[0; 0], |_| 1).is_empty());
+    }
+}

@@ -1,0 +1,67 @@
+//! A batch is one transaction, whichever of its statements fails: also the one that begins it, which the others do not wait for.
+
+use crate::support::fault::until;
+use crate::support::fault_proxy::{Cut, Proxy};
+use crate::support::{Database, Subscriber, Tidewire};
+
+#[tokio::test]
+async fn when_begin_fails_nothing_of_the_batch_is_done_by_itself() {
+    let database = Database::start().await;
+    let proxy = Proxy::start(database.cluster.port()).await;
+    let tidewire = Tidewire::up(&proxy.url()).await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key)").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client.sql("select event.sync()").await;
+    proxy.arm(Cut::SpoilBegin);
+    client.sql("insert into t values (1)").await;
+    assert_eq!(subscriber.told().await, [r#"insert table t 1 {"id":1}"#]);
+    assert_eq!(proxy.cuts(), 1);
+    tidewire.wait_for_log("trying again").await;
+    let together = "select count(*) from event.inbox i
+                    join event.journal j on j.id = i.id and j.xmin = i.xmin
+                    join event.progress p on left(event._event_id(p.lsn, 0), 16) = left(i.id, 16) and p.xmin = i.xmin";
+    assert_eq!(client.text(together).await, "1", "all of it in one transaction");
+    client.sql("insert into t values (2)").await;
+    assert_eq!(subscriber.told().await, [r#"insert table t 2 {"id":2}"#]);
+    assert!(tidewire.stop().await.success());
+}
+
+#[tokio::test]
+async fn whatever_statement_is_cancelled_each_event_is_told_once() {
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key)").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    let canceller = database.connect().await;
+    let ours = "select count(pg_cancel_backend(pid)) from pg_stat_activity
+                where application_name = 'tidewire' and backend_type = 'client backend' and pid <> pg_backend_pid()";
+    let writing = async {
+        for id in 0..600 {
+            client.sql(&format!("insert into t values ({id})")).await;
+        }
+    };
+    let cancelling = async {
+        loop {
+            canceller.text(ours).await;
+        }
+    };
+    tokio::select! {
+        () = writing => {}
+        () = cancelling => {}
+    }
+    until("all is delivered", || async { client.try_sql("select event.sync('1 s')").await.is_ok() }).await;
+    let inbox = subscriber.inbox().await;
+    assert_eq!(inbox.len(), 600, "each once");
+    let told = subscriber.events().await;
+    assert!(told.iter().all(|event| event.operation() == "insert"));
+    let mut ids: Vec<&str> = told.iter().map(|event| event.id()).collect();
+    assert!(ids.is_sorted(), "in order");
+    ids.dedup();
+    assert_eq!((ids.len(), told.len()), (600, 600), "each was sent once");
+    assert!(tidewire.stderr().contains("trying again"), "something was cancelled");
+    assert!(tidewire.stop().await.success());
+}
