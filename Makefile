@@ -38,8 +38,9 @@ test: setup
 	cargo test --locked --doc
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
-# The installed one counts for its major version.
+# The installed one counts for its major version. The fuzz targets are a package of their own, which is built seldom: they must still do.
 test-all: test
+	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 	scripts/test-majors $(MAJORS)
 
 # In debug builds alone the program dies at its named points.

@@ -241,7 +241,9 @@ pub async fn prepare_slot(client: &mut db::Client, slot: &str, reached: EventId)
         return Ok(past.done);
     }
     let loss = if has_returned { Loss::Restored } else { Loss::Slot };
+    crash::point("before_note_gap");
     slot::note_gap(client, past.done.id, loss).await?;
+    crash::point("after_note_gap");
     observe(&Observation::EventsLost { slot, loss });
     create_slot(client, slot, state, has_returned).await
 }
@@ -251,12 +253,16 @@ async fn create_slot(client: &mut db::Client, slot: &str, state: SlotState, has_
         slot::drop(client, slot).await?;
     }
     observe(&Observation::CreatingSlot { slot });
+    crash::point("before_create_slot");
     slot::create(client, slot).await?;
+    crash::point("after_create_slot");
     begin_anew(client, slot, has_moved).await
 }
 
 async fn begin_anew(client: &mut db::Client, slot: &str, has_moved: bool) -> Result<Progress> {
+    crash::point("before_begin_anew");
     let (begin, told) = slot::begin_anew(client, slot, has_moved).await?;
+    crash::point("after_begin_anew");
     if let Some((loss, sessions)) = told {
         observe(&Observation::GapTold { loss, sessions });
     }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Instant;
 
-use tidewire::crash::POINTS;
+use tidewire::crash::{ANEW_POINTS, POINTS};
 
 use crate::oracle::{Oracle, seed};
 use crate::support::fault::{Backend, signal, until};
 use crate::support::fault_ledger::{Ledger, Writers};
-use crate::support::{Client, Database, PATIENCE, Tidewire};
+use crate::support::{Client, Database, PATIENCE, Subscriber, Tidewire};
 
 const SIGKILL: i32 = 9;
 
@@ -243,4 +243,60 @@ async fn nothing_is_lost_or_repeated_when_it_dies_while_a_partition_is_made_or_d
             assert!(after().await > before, "{point}: there is another");
         }
     }
+}
+
+#[tokio::test]
+async fn a_lost_slot_is_one_gap_wherever_it_dies_while_it_is_made_anew() {
+    let database = Database::start().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key)").await;
+    // the first start has no slot either; whatever is left of it the next one goes on from
+    for point in &ANEW_POINTS[2..] {
+        let mut tidewire = Tidewire::doomed(&database.url(), &format!("{point}:1"));
+        assert_eq!(tidewire.wait().await.signal(), Some(SIGKILL), "{point}");
+    }
+    let mut tidewire = database.up().await;
+    let subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    let mut id = 0;
+    let insert = async |id: &mut u32| {
+        *id += 1;
+        client.sql(&format!("insert into t values ({id})")).await;
+    };
+    for point in ANEW_POINTS {
+        insert(&mut id).await;
+        client.sql("select event.sync()").await;
+        let told = client.text("select max(id) from event.inbox").await;
+        let reached = client.text("select event._reached()").await;
+        assert!(tidewire.stop().await.success());
+        until("nobody holds the slot", || async {
+            client.try_sql("select pg_drop_replication_slot(slot) from event.installation").await.is_ok()
+        })
+        .await;
+        insert(&mut id).await;
+        // again and again at the same place: each attempt finds what the one before it left
+        for _ in 0..2 {
+            let mut tidewire = Tidewire::doomed(&database.url(), &format!("{point}:1"));
+            assert_eq!(tidewire.wait().await.signal(), Some(SIGKILL), "{point}");
+            if point.ends_with("begin_anew") {
+                // there is a slot now, and nothing to be done again
+                break;
+            }
+            if point.ends_with("create_slot") {
+                until("nobody holds the slot", || async {
+                    client.try_sql("select pg_drop_replication_slot(slot_name) from pg_replication_slots").await.is_ok()
+                })
+                .await;
+            }
+        }
+        tidewire = database.up().await;
+        insert(&mut id).await;
+        client.sql("select event.sync()").await;
+        let inbox: Vec<_> = subscriber.inbox().await.into_iter().filter(|event| event.id() > told.as_str()).collect();
+        let shown: Vec<String> = inbox.iter().map(ToString::to_string).collect();
+        let expected = ["gap slot_lost".to_owned(), format!(r#"insert table t {id} {{"id":{id}}}"#)];
+        assert_eq!(shown, expected, "{point}");
+        assert_eq!(inbox[0].json["from"], *reached, "{point}: from where it was");
+    }
+    assert!(tidewire.stop().await.success());
 }

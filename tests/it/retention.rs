@@ -76,6 +76,61 @@ async fn the_inbox_stays_small_though_a_transaction_is_open_for_long() {
     holder.sql("commit").await;
 }
 
+/// Bytes of the tables that are not partitioned, by name.
+const OTHERS: &str = "select c.relname, pg_total_relation_size(c.oid)::text from pg_class c
+                      where c.relnamespace = 'event'::regnamespace and c.relkind = 'r' and not c.relispartition order by 1";
+
+#[tokio::test]
+async fn who_comes_and_goes_leaves_little_behind_though_a_transaction_is_open_for_long() {
+    let times = rounds() * 100;
+    let database = Database::start_with(&[("autovacuum_naptime", "1s")]).await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, v int default 0); create table other (id int)").await;
+    let reader = Subscriber::open(&database).await;
+    reader.row("t", "0").await;
+    let holder = database.connect().await;
+    holder.sql("begin isolation level repeatable read; select count(*) from t").await;
+    let sizes = async || {
+        let rows = client.rows(OTHERS).await.into_iter();
+        rows.map(|row| (row[0].clone().unwrap(), row[1].as_deref().unwrap().parse::<u64>().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let before = sizes().await;
+    for id in 1..=times {
+        // a client that comes back, asks for one row more, is told of it, acknowledges and asks no more
+        reader.sql(&format!("select session_attach('{}')", reader.session)).await;
+        let subscription = reader.row("t", &id.to_string()).await;
+        client.sql(&format!("insert into t (id) values ({id})")).await;
+        client.sql(&format!("update t set v = 1 where id = {id}")).await;
+        client.sql("select event.sync()").await;
+        let last = reader.text("select max(id) from event.event").await;
+        reader.sql(&format!("select ack('{}', '{last}'); select unsubscribe('{subscription}')", reader.session)).await;
+    }
+    client.sql("select event.sync()").await;
+    let after = sizes().await;
+    let mut grown = 0;
+    for ((name, before), (_, after)) in before.iter().zip(&after).filter(|(before, after)| before != after) {
+        println!("{name:<16} {before:>8} {after:>8}");
+        grown += after.saturating_sub(*before);
+    }
+    // versions of rows that nobody can see any more, which vacuum may not take away yet
+    assert!(grown < u64::from(times) * 2000, "{grown} bytes for {times} times: {after:?}");
+    let full = sizes().await.iter().map(|(_, size)| size).sum::<u64>();
+    holder.sql("commit").await;
+    for table in ["session", "subscription", "route", "watched"] {
+        client.sql(&format!("vacuum event.{table}")).await;
+    }
+    for id in times + 1..=times * 2 {
+        reader.sql(&format!("select session_attach('{}')", reader.session)).await;
+        let subscription = reader.row("t", &id.to_string()).await;
+        reader.sql(&format!("select unsubscribe('{subscription}')")).await;
+    }
+    let again = sizes().await.iter().map(|(_, size)| size).sum::<u64>();
+    println!("{full} bytes, then {again}");
+    assert!(again < full + full / 4, "the room is used again: {full} bytes, then {again}");
+}
+
 #[tokio::test]
 async fn partitions_are_dropped_however_many_there_are() {
     let database = Database::start().await;

@@ -27,6 +27,8 @@ pub enum Fault {
     KillBackend(Backend),
     /// `pg_terminate_backend` of one of Tidewire's connections.
     Terminate(Backend),
+    /// `pg_cancel_backend` of one of Tidewire's connections, over and over while something is written.
+    Cancel(Backend),
     /// `kill -9` of the whole server.
     KillServer,
     /// `kill -9` of both at once.
@@ -37,13 +39,20 @@ pub enum Fault {
     Cut(Cut),
 }
 
+/// What a short run does in any case, in rounds.
+pub const USUAL: [&[Fault]; 3] = [
+    &[Fault::KillTidewire, Fault::Cut(Cut::AfterCommit)],
+    &[Fault::KillServer, Fault::Crash("before_commit", 2)],
+    &[Fault::TakeOver, Fault::Cancel(Backend::Writer)],
+];
+
 impl Fault {
     pub fn draw(chance: &mut Chance) -> Fault {
         let backend = *chance.pick(&Backend::ALL);
         let link = *chance.pick(&[Link::Stream, Link::Sql]);
         let bytes = *chance.pick(&[1, 20, 300, 5_000, 60_000]);
         let bytes = chance.between(1, bytes);
-        match chance.below(18) {
+        match chance.below(19) {
             0 | 1 => Fault::KillTidewire,
             2 => Fault::StopTidewire,
             3 => Fault::FreezeTidewire,
@@ -63,6 +72,7 @@ impl Fault {
             14 => Fault::RestartImmediate,
             15 => Fault::Cut(Cut::Reply(link, bytes)),
             16 => Fault::Cut(Cut::Request(link, bytes)),
+            17 => Fault::Cancel(*chance.pick(&[Backend::Writer, Backend::Writer, Backend::Upkeep, Backend::Stream])),
             _ => Fault::Cut(if chance.one_in(2) { Cut::BeforeCommit } else { Cut::AfterCommit }),
         }
     }
@@ -80,6 +90,7 @@ impl Fault {
             Fault::KillBackend(_) => "kill -9 of our SQL connection's backend",
             Fault::Terminate(Backend::Stream) => "pg_terminate_backend of our walsender",
             Fault::Terminate(_) => "pg_terminate_backend of our SQL connection",
+            Fault::Cancel(_) => "pg_cancel_backend of our connection",
             Fault::KillServer => "kill -9 of the whole server",
             Fault::KillBoth => "kill -9 of both",
             Fault::RestartFast => "server restart, fast",

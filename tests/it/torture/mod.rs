@@ -11,16 +11,13 @@ mod table;
 use std::time::{Duration, Instant};
 
 use crate::oracle::{SEED, seed};
-use fault::Fault;
+use fault::{Fault, USUAL};
 use stage::Stage;
 use table::Tally;
 
 /// How long `make torture` goes on.
 const MINUTES: &str = "TIDEWIRE_TORTURE_MINUTES";
 const DEFAULT_MINUTES: f64 = 5.0;
-
-/// Rounds that are a test.
-const ROUNDS: usize = 2;
 
 /// One round: some faults, with transactions before, between and after them; then all of it is compared.
 async fn round(stage: &mut Stage, tally: &mut Tally, faults: &[Fault]) {
@@ -45,12 +42,15 @@ async fn faults_at_random_lose_repeat_and_disorder_nothing() {
     let seed = seed();
     let mut stage = Stage::set(seed).await;
     let mut tally = Tally::default();
-    for _ in 0..ROUNDS {
-        let faults = stage.draw(2);
-        round(&mut stage, &mut tally, &faults).await;
+    let drawn = [stage.draw(2), stage.draw(2)];
+    for faults in USUAL.into_iter().chain(drawn.iter().map(Vec::as_slice)) {
+        round(&mut stage, &mut tally, faults).await;
         assert!(tally.is_clean(), "{SEED}={seed}\n{tally}");
     }
     eprintln!("{tally}");
+    for fault in USUAL.concat() {
+        assert!(tally.has(fault), "{SEED}={seed}: no {fault}\n{tally}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,4 +72,5 @@ async fn torture() {
     }
     println!("{tally}\n  seed {seed}");
     assert!(tally.is_clean(), "{SEED}={seed}");
+    assert!(tally.is_telling(), "{SEED}={seed}: nothing happened");
 }

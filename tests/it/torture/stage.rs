@@ -15,6 +15,9 @@ use crate::support::{Client, Database, Tidewire};
 /// What a fault waits for comes with so many transactions, or it does not come.
 const TRANSACTIONS: usize = 60;
 
+/// A cancellation that comes between two statements does nothing: so many are tried.
+const CANCELS: usize = 10;
+
 /// How long the program may take to be ready after all that was done to it: its pauses grow up to 2 s, and it starts
 /// anew after a failure that it cannot mend.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -77,6 +80,17 @@ impl Stage {
                     Some(pid) => client.text(&format!("select pg_terminate_backend({pid})")).await == "t",
                     None => false,
                 }
+            }
+            Fault::Cancel(backend) => {
+                let client = self.database.connect().await;
+                let mut hit = false;
+                for _ in 0..CANCELS {
+                    if let Some(pid) = backend.find(&client).await {
+                        hit |= client.text(&format!("select pg_cancel_backend({pid})")).await == "t";
+                    }
+                    load.write(1).await;
+                }
+                hit
             }
             Fault::KillServer => {
                 self.database.kill();

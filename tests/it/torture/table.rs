@@ -30,6 +30,16 @@ impl Tally {
         self.report.add(report);
     }
 
+    /// Whether a fault of this kind happened.
+    pub fn has(&self, fault: Fault) -> bool {
+        self.faults.contains_key(fault.kind())
+    }
+
+    /// Whether there were faults, and events that they could have cost.
+    pub fn is_telling(&self) -> bool {
+        !self.faults.is_empty() && self.report.expected > self.report.transactions
+    }
+
     pub fn is_clean(&self) -> bool {
         self.report.is_clean()
     }
@@ -52,6 +62,9 @@ impl fmt::Display for Tally {
         line("repeated", self.report.repeated)?;
         line("out of order", self.report.out_of_order)?;
         line("told otherwise than it was", self.report.different)?;
+        for (kind, count) in &self.report.kinds {
+            line(&format!("committed: {kind}"), *count)?;
+        }
         self.report.seen.iter().try_for_each(|seen| writeln!(f, "{seen}"))
     }
 }
