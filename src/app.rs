@@ -98,12 +98,13 @@ async fn serve_once(
 
     let (batches, to_write) = mpsc::channel(1);
     let (written, committed) = mpsc::channel(1);
+    let (asks, to_answer) = mpsc::channel(1);
     let (altered, to_check) = mpsc::unbounded_channel();
     let moved = delivered.subscribe();
-    let outlets = Outlets { batches, committed, altered, delivered: delivered.clone() };
+    let outlets = Outlets { batches, committed, asks, altered, delivered: delivered.clone() };
     let capture = Capture::new(stream, known, done, &outlets);
 
-    let mut writing = tokio::spawn(inbox::run(writer, slot, to_write, written));
+    let mut writing = tokio::spawn(inbox::run(writer, slot, to_write, to_answer, written));
     let mut keeping = tokio::spawn(upkeep::run(target.clone(), limits.clone(), moved, to_check));
     observe(&Observation::Delivering { database: &shown, from: done.id, subscriptions: count });
     ready();

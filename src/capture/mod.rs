@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::crash;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inbox::{Batch, Committed};
+use crate::inbox::{Ask, Batch, Committed};
 use crate::observe::{Observation, observe};
 use crate::position::{EventId, Lsn, Progress};
 use crate::subscription::{Index, Subscription};
@@ -45,6 +45,8 @@ pub struct Capture {
     delivered: watch::Sender<Delivered>,
     totals: HashMap<Uuid, i64, FxBuildHasher>,
     written: Written,
+    /// Relations that the stream described and no description knows.
+    strangers: Vec<u32>,
 }
 
 /// What was read and is not counted yet: it is told of in lumps, so that counting costs a change nothing.
@@ -79,6 +81,8 @@ pub struct Outlets {
     pub batches: mpsc::Sender<Batch>,
     /// From it.
     pub committed: mpsc::Receiver<Committed>,
+    /// Questions to the writer about the catalog.
+    pub asks: mpsc::Sender<Ask>,
     /// Relations that were altered: who may see them may have changed. Unbounded: they are few, and the walk must not
     /// wait.
     pub altered: mpsc::UnboundedSender<u32>,
@@ -130,6 +134,7 @@ impl Capture {
             delivered: outlets.delivered.clone(),
             totals: known.totals.into_iter().collect(),
             written: Written::begin(done.id),
+            strangers: Vec::new(),
         }
     }
 
@@ -149,7 +154,10 @@ impl Capture {
                 biased;
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
                 committed = outlets.committed.recv() => self.committed(committed)?,
-                item = self.stream.next(), if !(self.writing && self.batch.is_full()) => self.item(item?)?,
+                item = self.stream.next(), if !(self.writing && self.batch.is_full()) => {
+                    self.item(item?)?;
+                    self.meet_strangers(&outlets.asks).await?;
+                }
             }
         }
         observe(&Observation::Stopping);

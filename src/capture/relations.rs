@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Capture;
 use crate::catalog::{Description, Relation, undescribed};
+use crate::error::Result;
+use crate::inbox::Ask;
 use crate::observe::{Observation, observe};
 use crate::pgoutput::{RelationBody, RelationColumn};
 
@@ -37,8 +40,10 @@ pub(super) struct Relations {
     known: HashMap<u32, Known, FxBuildHasher>,
     /// By the oid of the watched table.
     descriptions: HashMap<u32, Description>,
-    /// From a partition to its watched table.
+    /// From a partition to its watched table, as described.
     roots: HashMap<u32, u32>,
+    /// The same of partitions that were found without a description: it follows.
+    joined: HashMap<u32, u32>,
     bodies: HashMap<u32, Body>,
 }
 
@@ -57,7 +62,29 @@ impl Relations {
 
     /// The number of partitions that hold a table's rows.
     pub(super) fn partitions(&self, table: u32) -> usize {
-        self.descriptions.get(&table).map_or(0, |description| description.partitions().len())
+        let described = self.descriptions.get(&table).map_or(0, |description| description.partitions().len());
+        let joined = self.joined.iter().filter(|(oid, root)| **root == table && !self.roots.contains_key(oid));
+        described + joined.count()
+    }
+
+    /// The watched table whose rows a relation holds: itself, or its root.
+    fn table(&self, oid: u32) -> u32 {
+        match self.roots.get(&oid) {
+            Some(root) => *root,
+            None if self.descriptions.contains_key(&oid) => oid,
+            None => self.joined.get(&oid).copied().unwrap_or(oid),
+        }
+    }
+
+    /// Whether it is of no table that is known to be watched.
+    fn is_stranger(&self, oid: u32) -> bool {
+        !self.descriptions.contains_key(&self.table(oid))
+    }
+
+    /// A relation was found to be a partition of a watched table.
+    fn adopt(&mut self, oid: u32, root: u32) {
+        self.joined.insert(oid, root);
+        self.join(oid);
     }
 
     /// A watched table is made of this from here on; `None`: it is watched no more.
@@ -101,7 +128,7 @@ impl Relations {
             identity: body.identity,
             columns: columns.collect(),
         };
-        let table = self.roots.get(&oid).copied().unwrap_or(oid);
+        let table = self.table(oid);
         let relation = match self.descriptions.get(&table) {
             Some(description) => description.join(table, &body),
             None => undescribed(&body),
@@ -126,7 +153,24 @@ impl Capture {
             return;
         }
         self.relations.tell(body);
-        let table = self.relations.roots.get(&body.oid).copied().unwrap_or(body.oid);
-        let _ = self.altered.send(table);
+        if self.relations.is_stranger(body.oid) {
+            self.strangers.push(body.oid);
+        }
+        let _ = self.altered.send(self.relations.table(body.oid));
+    }
+
+    /// What is published and not described is a partition that joined where no event trigger may be, or was put off: its
+    /// description comes later than its first rows. A partition is published only while it is one, and its oid is nobody else's:
+    /// that the catalog is ahead of the stream does no harm here.
+    pub(super) async fn meet_strangers(&mut self, asks: &mpsc::Sender<Ask>) -> Result<()> {
+        while let Some(partition) = self.strangers.pop() {
+            let (answer, root) = oneshot::channel();
+            asks.send(Ask { partition, answer }).await.map_err(|_| super::writer_gone())?;
+            match root.await.map_err(|_| super::writer_gone())? {
+                Some(root) => self.relations.adopt(partition, root),
+                None => observe(&Observation::Stranger { relation: partition }),
+            }
+        }
+        Ok(())
     }
 }

@@ -99,7 +99,10 @@ impl Description {
         if found.len() < key.len() {
             found.clear();
         }
-        let partition = self.partitions().iter().find(|partition| partition.oid == body.oid);
+        let described = self.partitions().iter().find(|partition| partition.oid == body.oid);
+        let described = described.map(|partition| (partition.schema.clone(), partition.name.clone()));
+        // one that joined and is yet to be described
+        let joined = || (body.oid != oid).then(|| (body.schema.to_owned(), body.name.to_owned()));
         RelationParts {
             oid,
             schema: self.schema.clone(),
@@ -108,7 +111,7 @@ impl Description {
             order,
             key: found,
             whole_rows: body.identity == b'f',
-            partition: partition.map(|partition| (partition.schema.clone(), partition.name.clone())),
+            partition: described.or_else(joined),
         }
         .into()
     }

@@ -8,4 +8,4 @@ mod writer;
 pub use batch::{Batch, Notification, Pointer, Resend, RouteChange};
 pub use entry::{ChangeKind, Entry};
 pub use reader::{Event, Reader};
-pub use writer::{Committed, run, segment};
+pub use writer::{Ask, Committed, run, segment};

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::db::Client;
 
 use super::batch::Batch;
 use crate::crash;
-use crate::db::inbox::{InboxStatements, Outcome, ensure_partition};
+use crate::db::inbox::{InboxStatements, Outcome, ensure_partition, root_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::{EventId, Lsn};
 
@@ -24,6 +24,15 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// How often in a row the server may be found not to stream: at a stop the stream is closed a moment before this ends. A connection
 /// whose way is cut without a word is given up by the server after `wal_sender_timeout`; we would not notice.
 const UNSTREAMED: u32 = 3;
+
+/// The walk asks which watched table a relation is a partition of.
+#[derive(Debug)]
+pub struct Ask {
+    /// The relation's oid.
+    pub partition: u32,
+    /// Where the table's oid goes; `None`: it is of none.
+    pub answer: oneshot::Sender<Option<u32>>,
+}
 
 /// A batch is in the database.
 #[derive(Debug)]
@@ -53,13 +62,21 @@ pub async fn run(
     mut client: Client,
     slot: String,
     mut batches: mpsc::Receiver<Batch>,
+    mut asks: mpsc::Receiver<Ask>,
     committed: mpsc::Sender<Committed>,
 ) -> Result<()> {
     let statements = InboxStatements::prepare(&client).await?;
     let mut prepared_segment = -1;
     let mut unstreamed = 0;
     loop {
-        let batch = match timeout(RENEW_EVERY, batches.recv()).await {
+        let received = tokio::select! {
+            Some(Ask { partition, answer }) = asks.recv() => {
+                let _ = answer.send(root_of(&client, partition).await?);
+                continue;
+            }
+            received = timeout(RENEW_EVERY, batches.recv()) => received,
+        };
+        let batch = match received {
             Ok(Some(batch)) => batch,
             Ok(None) => break,
             Err(_) => {

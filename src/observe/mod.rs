@@ -156,6 +156,11 @@ pub enum Observation<'a> {
         /// The table.
         relation: &'a str,
     },
+    /// A relation is in the publication, and of no watched table.
+    Stranger {
+        /// Its oid.
+        relation: u32,
+    },
     /// A row of `event.subscription` is not of the form; nobody is told by it.
     SubscriptionUnreadable {
         /// Its id.
@@ -268,6 +273,11 @@ fn log(observation: &Observation<'_>) {
         }
         Observation::ChangeTooLarge { relation } => {
             tracing::error!("a change of {relation} is too large to be told: its subscribers are told of a gap");
+        }
+        Observation::Stranger { relation } => {
+            tracing::warn!(
+                "relation {relation} is in our publication and of no watched table: its changes are told to nobody"
+            );
         }
         Observation::SubscriptionUnreadable { id } => {
             tracing::warn!("subscription {id} cannot be read and is ignored");

@@ -332,6 +332,17 @@ pub async fn ensure_partition_within(transaction: &Transaction<'_>, segment: i64
     transaction.execute(role, &[&"origin"]).await.map(drop).map_err(error)
 }
 
+/// The watched table that a relation is a partition of just now.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn root_of(client: &Client, partition: u32) -> Result<Option<u32>> {
+    let sql = "with recursive up as (
+                   select $1::oid as oid union all select h.inhparent from up join pg_inherits h on h.inhrelid = up.oid)
+               select w.relation from up join event.watched w on w.relation = up.oid limit 1";
+    Ok(client.query_opt(sql, &[&partition]).await.map_err(error)?.map(|row| row.get(0)))
+}
+
 /// What each session's events have weighed, added up, as the newest of its inbox has it.
 ///
 /// # Errors

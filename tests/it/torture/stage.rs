@@ -82,6 +82,7 @@ impl Stage {
                 }
             }
             Fault::Cancel(backend) => {
+                self.is_up().await;
                 let client = self.database.connect().await;
                 let mut hit = false;
                 for _ in 0..CANCELS {
