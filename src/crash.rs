@@ -33,8 +33,14 @@ pub const ANEW_POINTS: [&str; 6] = [
     "after_begin_anew",
 ];
 
+/// Where a task that nobody waits for goes round.
+pub const TASKS: [&str; 2] = ["upkeep", "monitor"];
+
 /// The variable that names a place and how often it is passed before.
 pub const VARIABLE: &str = "TIDEWIRE_CRASH";
+
+/// The same; the task panics there, and the program is left to itself.
+pub const PANIC_VARIABLE: &str = "TIDEWIRE_PANIC";
 
 /// Passes the place, or dies there.
 #[inline]
@@ -55,24 +61,26 @@ mod armed {
     struct Armed {
         name: String,
         left: AtomicU64,
+        is_panic: bool,
     }
 
     static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
 
+    fn armed(variable: &str, is_panic: bool) -> Option<Armed> {
+        let text = std::env::var(variable).ok()?;
+        let (name, count) = text.split_once(':').unwrap_or((&text, "1"));
+        Some(Armed { name: name.to_owned(), left: AtomicU64::new(count.parse().ok()?), is_panic })
+    }
+
     pub(super) fn point(name: &'static str) {
-        debug_assert!(
-            super::POINTS.iter().chain(&super::ANEW_POINTS).any(|known| *known == name),
-            "{name} is not in the list"
-        );
-        let armed = ARMED.get_or_init(|| {
-            let text = std::env::var(super::VARIABLE).ok()?;
-            let (name, count) = text.split_once(':').unwrap_or((&text, "1"));
-            Some(Armed { name: name.to_owned(), left: AtomicU64::new(count.parse().ok()?) })
-        });
+        let mut known = super::POINTS.iter().chain(&super::ANEW_POINTS).chain(&super::TASKS);
+        debug_assert!(known.any(|known| *known == name), "{name} is not in the list");
+        let armed = ARMED.get_or_init(|| armed(super::VARIABLE, false).or_else(|| armed(super::PANIC_VARIABLE, true)));
         if let Some(armed) = armed
             && armed.name == name
             && armed.left.fetch_sub(1, Ordering::Relaxed) == 1
         {
+            assert!(!armed.is_panic, "{name} panics, as it was told to");
             let _ = raise(Signal::SIGKILL);
         }
     }

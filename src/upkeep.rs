@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::capture::Delivered;
 use crate::config::Limits;
+use crate::crash;
 use crate::db::{self, Target, upkeep};
 use crate::error::Result;
 use crate::inbox::segment;
@@ -29,6 +30,7 @@ pub async fn run(
     let mut to_check: Vec<u32> = Vec::new();
     let mut retained: Option<Instant> = None;
     loop {
+        crash::point("upkeep");
         let mut is_waited_for = false;
         let outcome = async {
             let client = match &client {

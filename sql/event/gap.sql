@@ -91,47 +91,45 @@ as $$
 $$;
 comment on function event._skip_notifications(uuid[], text[]) is 'Notes who was not notified, and of what.';
 
--- Anybody can ask for it (the message in the WAL is not more than that), and everybody else's events wait meanwhile.
+-- All of it or nothing: what came behind it in the meantime was sent already, and has to stand behind it. Anybody can ask (the
+-- message in the WAL is not more than that), and everybody else's events wait meanwhile: so it is not much.
 create function event._send_again(sessions uuid[], after text[], through text[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    room integer := 1000;
+    room bigint := 2000;
     asked record;
-    waiting record;
-    sent text collate "C";
+    waiting bigint;
 begin
     for asked in
         select * from unnest(sessions, after, through) as a (session_id, after, through)
     loop
-        sent := asked.after;
-        if pg_notification_queue_usage() < 0.5
+        continue when not exists (
+            select from event.inbox i where i.session_id = asked.session_id and i.id > asked.after and i.id <= asked.through);
+        select count(*) into waiting from (
+            select from event.inbox i where i.session_id = asked.session_id and i.id > asked.after limit room + 1) w;
+        if waiting <= room and pg_notification_queue_usage() < 0.5
            and not exists (select from event.unnotified u where u.session_id = asked.session_id) then
-            for waiting in
-                select i.id, (select event._notification(j, i.kind, i.visible, 7999) from event.journal j where j.id = i.id) as payload
-                from event.inbox i
-                where i.session_id = asked.session_id and i.id > asked.after and i.id <= asked.through
-                order by i.id
-                limit room
-            loop
-                perform pg_notify(asked.session_id::text, waiting.payload);
-                sent := waiting.id;
-                room := room - 1;
-            end loop;
+            room := room - waiting;
+            perform pg_notify(asked.session_id::text, n.payload)
+            from (select (select event._notification(j, i.kind, i.visible, 7999) from event.journal j where j.id = i.id) as payload
+                  from event.inbox i
+                  where i.session_id = asked.session_id and i.id > asked.after
+                  order by i.id offset 0) n;
+        else
+            insert into event.unnotified as u (session_id, from_id, to_id)
+            select asked.session_id, min(i.id), max(i.id)
+            from event.inbox i
+            where i.session_id = asked.session_id and i.id > asked.after
+            on conflict (session_id) do update
+            set from_id = least(u.from_id, excluded.from_id), to_id = greatest(u.to_id, excluded.to_id);
         end if;
-        insert into event.unnotified as u (session_id, from_id, to_id)
-        select asked.session_id, min(i.id), max(i.id)
-        from event.inbox i
-        where i.session_id = asked.session_id and i.id > sent and i.id <= asked.through
-        having max(i.id) is not null
-        on conflict (session_id) do update
-        set from_id = least(u.from_id, excluded.from_id), to_id = greatest(u.to_id, excluded.to_id);
     end loop;
 end
 $$;
 comment on function event._send_again(uuid[], text[], text[]) is
-    'Notifies sessions of what their inboxes hold between two events; of the first thousand, of the others as of any that were left out.';
+    'Sends what inboxes hold behind an event once more, if a part of it, up to another event, may have been missed; of more than two thousand events the sessions are told as of any that were left out.';
 
 create function event._tell_skipped() returns boolean
 language plpgsql volatile

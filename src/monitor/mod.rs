@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{interval, sleep, timeout};
 
+use crate::crash;
 use crate::db::status::{self, Stock};
 use crate::db::{Client, Target, install};
 use crate::error::{Error, ErrorKind, Result};
@@ -63,6 +64,7 @@ async fn look(target: &Target, every: Duration) {
     let mut history = History::default();
     let mut has_failed = false;
     loop {
+        crash::point("monitor");
         observe(&Observation::Asked);
         match timeout(ANSWER_WITHIN, ask(target, &mut connection, &mut history, every))
             .await

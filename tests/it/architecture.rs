@@ -111,6 +111,39 @@ fn every_test_that_the_docs_name_is_there() {
 }
 
 #[test]
+fn what_an_operator_is_told_to_look_for_is_what_the_program_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let operations = fs::read_to_string(root.join("docs/operations.md")).unwrap();
+    // a text in the source may go on in the next line
+    let joined = |text: String| text.lines().map(str::trim_start).collect::<String>().replace('\\', "");
+    let program: String = sources("src").into_iter().map(|(_, text)| joined(text)).collect();
+    let meter = fs::read_to_string(root.join("src/observe/meter.rs")).unwrap();
+    let figures = operations.split(|c: char| !(c == '_' || c.is_ascii_alphanumeric()));
+    for figure in figures.filter(|word| word.starts_with("tidewire_")) {
+        assert!(meter.contains(&format!("\"{figure}\"")), "there is no figure {figure}");
+    }
+    // of the states' table: what /ready says, and the log
+    let states = operations.split("\n## States").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = states.lines().filter(|line| line.starts_with('|')).map(|line| line.split('|').collect::<Vec<_>>());
+    let mut said = 0;
+    for row in rows.filter(|row| row.len() > 6) {
+        for phrase in quoted(row[2]).chain(quoted(row[3])) {
+            // what is not PostgreSQL's own
+            for part in phrase
+                .split(['…', ';'])
+                .map(str::trim)
+                .filter(|part| part.len() > 8 && !phrase.starts_with("terminating"))
+            {
+                let part = part.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+                assert!(program.contains(part), "the program does not say \"{part}\"");
+                said += 1;
+            }
+        }
+    }
+    assert!(said > 20, "{said}");
+}
+
+#[test]
 fn no_file_is_over_500_lines() {
     for folder in ["src", "sql", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets"] {
         for (path, text) in sources(folder) {

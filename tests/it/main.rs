@@ -23,6 +23,7 @@ mod operation;
 mod oracle;
 mod order;
 mod outside;
+mod panics;
 mod partitions;
 mod privileges;
 mod quiet;

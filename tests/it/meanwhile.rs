@@ -1,6 +1,8 @@
 //! What one transaction takes away while another, still open or of an older snapshot, subscribes to it.
 
-use crate::support::{Client, Database, SEARCH_PATH, Subscriber, Tidewire};
+use tokio::time::timeout;
+
+use crate::support::{Client, Database, PATIENCE, SEARCH_PATH, Subscriber, Tidewire};
 
 /// Returns when a connection waits for a lock.
 async fn until_waiting(client: &Client, pid: &str) {
@@ -197,4 +199,43 @@ async fn who_attaches_to_a_session_that_is_being_deleted_or_pinned_finds_it_so()
     until_waiting(&client, &pid).await;
     one.sql("commit").await;
     assert_eq!(attaching.await.unwrap().unwrap_err().code().code(), "42704");
+}
+
+#[tokio::test]
+async fn who_waits_for_another_first_subscription_holds_no_table_meanwhile() {
+    let stage = Stage::set().await;
+    stage.client.sql("create table a (id int primary key); create table b (id int primary key)").await;
+    // the publication is altered, and that is not committed
+    stage.one.sql("begin").await;
+    stage.one.table("a").await;
+    let pid = stage.other.text("select pg_backend_pid()").await;
+    let to_b = "select subscribe_table(meta.relation_id('public', 'b'))";
+    let trying = async {
+        loop {
+            let error = stage.other.try_sql(to_b).await.unwrap_err();
+            assert!(error.message().contains("is busy"), "{error}");
+        }
+    };
+    let held = "select count(*) from pg_locks where relation = 'b'::regclass and granted and mode <> 'AccessShareLock'";
+    let looks = async {
+        let mut seen = 0;
+        while seen < 3 {
+            let waits = stage.client.text(&format!("select cardinality(pg_blocking_pids({pid})) > 0")).await == "t";
+            let locks = stage.client.text(held).await;
+            if waits {
+                seen += 1;
+                assert_eq!(locks, "0", "the writers of b would wait for what has nothing to do with it");
+            }
+        }
+    };
+    // it waits for 200 ms at a time
+    let looked = async {
+        tokio::select! {
+            () = trying => {}
+            () = looks => {}
+        }
+    };
+    assert!(timeout(PATIENCE, looked).await.is_ok(), "it was not seen to wait");
+    stage.one.sql("commit").await;
+    stage.other.sql(to_b).await;
 }

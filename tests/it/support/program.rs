@@ -69,6 +69,13 @@ impl Tidewire {
         Tidewire::run(command)
     }
 
+    /// Starts `tidewire up`, one of whose tasks panics when it goes round for the so many-th time (`upkeep:2`).
+    pub fn panicking(url: &str, at: &str, args: &[&str]) -> Tidewire {
+        let mut command = command(&[&["up", "--database-url", url], args].concat());
+        command.env(tidewire::crash::PANIC_VARIABLE, at);
+        Tidewire::run(command)
+    }
+
     fn run(mut command: Command) -> Tidewire {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Written::collect(child.stdout.take().unwrap());
