@@ -130,7 +130,7 @@ fn what_an_operator_is_told_to_look_for_is_what_the_program_says() {
         for phrase in quoted(row[2]).chain(quoted(row[3])) {
             // what is not PostgreSQL's own
             for part in phrase
-                .split(['…', ';'])
+                .split(['…', ';', ':'])
                 .map(str::trim)
                 .filter(|part| part.len() > 8 && !phrase.starts_with("terminating"))
             {
