@@ -139,10 +139,13 @@ async fn serve_once(
         Ended::Late => {
             observe(&Observation::StoppedShort);
             writing.abort();
+            canceller.cancel().await;
             Ok(())
         }
         Ended::Unkept(broken) => {
+            // what it waits for it would go on waiting for, and hold the lock against us
             writing.abort();
+            canceller.cancel().await;
             Err(broke_down("upkeep", broken))
         }
     }

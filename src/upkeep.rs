@@ -8,7 +8,6 @@ use crate::capture::Delivered;
 use crate::config::Limits;
 use crate::crash;
 use crate::db::{self, Target, upkeep};
-use crate::error::Result;
 use crate::inbox::segment;
 use crate::observe::{Observation, observe};
 
@@ -29,23 +28,24 @@ pub async fn run(
     let mut client: Option<db::Client> = None;
     let mut to_check: Vec<u32> = Vec::new();
     let mut retained: Option<Instant> = None;
+    let mut is_waited_for = false;
     loop {
         crash::point("upkeep");
-        let mut is_waited_for = false;
         let outcome = async {
             let client = match &client {
                 Some(client) if !client.is_closed() => client,
                 _ => client.insert(target.connect_pinned().await?.client),
             };
             let position = segment(moved.borrow_and_update().lsn);
-            is_waited_for = !upkeep::look_after(client, &to_check).await?;
+            let looked = upkeep::look_after(client, &to_check).await?;
+            is_waited_for = !looked.is_told;
             if retained.is_none_or(|last| last.elapsed() >= RETAIN_EVERY) {
                 retained = Some(Instant::now());
                 for reason in upkeep::retain(client, position, &limits).await? {
                     observe(&Observation::InboxEmptied { reason: &reason });
                 }
             }
-            Result::Ok(())
+            looked.failed.map_or(Ok(()), Err)
         };
         match outcome.await {
             Ok(()) => to_check.clear(),

@@ -10,7 +10,7 @@ create table event.gap (
     to_id text collate "C" not null
 );
 comment on table event.gap is 'Gaps that sessions have yet to be told of.';
-comment on column event.gap.reason is 'slot_lost, database_restored, inbox_full or inbox_too_old.';
+comment on column event.gap.reason is 'slot_lost, database_restored, inbox_full, inbox_too_old or partition_gone.';
 comment on column event.gap.from_id is 'Events from here on may be missing.';
 comment on column event.gap.to_id is 'Events behind it are told again.';
 
@@ -37,6 +37,25 @@ begin
 end
 $$;
 comment on function event._tell_gap(text, text, text) is 'Tells every session that has or had a subscription that changes between two places are lost to it; returns how many sessions.';
+
+create function event._tell_of_unknown_partition(relation oid, place text) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    told bigint;
+begin
+    insert into event.gap (session_id, durable, reason, from_id, to_id)
+    select s.id, s.durable, 'partition_gone', place, place
+    from event.session s
+    where not event._is_published(_tell_of_unknown_partition.relation)
+      and exists (select from event.route r join pg_class c on c.oid = r.relation and c.relkind = 'p' where r.session_id = s.id);
+    get diagnostics told = row_count;
+    return told;
+end
+$$;
+comment on function event._tell_of_unknown_partition(oid, text) is
+    'Tells the sessions that watch tables with partitions that changes of one are lost which was detached or dropped before it was known; returns how many sessions.';
 
 -- Where the database is: another cluster, another timeline or another database under the same tables means that they were
 -- restored or copied, and that what is remembered of the WAL is of another one.
@@ -122,6 +141,8 @@ begin
             select asked.session_id, min(i.id), max(i.id)
             from event.inbox i
             where i.session_id = asked.session_id and i.id > asked.after
+            -- acknowledged meanwhile
+            having max(i.id) is not null
             on conflict (session_id) do update
             set from_id = least(u.from_id, excluded.from_id), to_id = greatest(u.to_id, excluded.to_id);
         end if;

@@ -28,10 +28,13 @@ struct LogicalMessage {
 }
 
 impl Capture {
-    /// One of our own messages. Anybody may write one, and many: it can ask for nothing that does harm, and is weighed.
+    /// One of our own messages. Anybody may write one, and many: it can ask for nothing that does harm, is weighed, and counts for
+    /// nothing unless the session has an inbox.
     pub(super) fn logical(&mut self, content: &[u8]) {
         let Ok(message) = serde_json::from_slice::<LogicalMessage>(content) else { return };
-        if let (Some(session), Some(at)) = (message.attach, self.news_at()) {
+        if let (Some(session), Some(at)) = (message.attach, self.news_at())
+            && self.totals.contains_key(&session)
+        {
             let after = message.seen.filter(|seen| seen.parse::<EventId>().is_ok()).unwrap_or_default();
             match self.batch.resends.iter_mut().find(|resend| resend.session == session) {
                 Some(resend) => {

@@ -25,7 +25,7 @@ use crate::wal::{Item, WalStream};
 
 pub use render::entry;
 
-use relations::Relations;
+use relations::{Relations, Stranger};
 use transaction::Open;
 use written::Written;
 
@@ -46,7 +46,7 @@ pub struct Capture {
     totals: HashMap<Uuid, i64, FxBuildHasher>,
     written: Written,
     /// Relations that the stream described and no description knows.
-    strangers: Vec<u32>,
+    strangers: Vec<Stranger>,
 }
 
 /// What was read and is not counted yet: it is told of in lumps, so that counting costs a change nothing.

@@ -1,6 +1,6 @@
 //! The relations that the stream has described, joined with the descriptions of the watched tables.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::inbox::Ask;
 use crate::observe::{Observation, observe};
 use crate::pgoutput::{RelationBody, RelationColumn};
+use crate::position::EventId;
 
 /// A relation of the stream.
 pub(super) enum Known {
@@ -45,6 +46,17 @@ pub(super) struct Relations {
     /// The same of partitions that were found without a description: it follows.
     joined: HashMap<u32, u32>,
     bodies: HashMap<u32, Body>,
+    /// Of what table they are or were cannot be told.
+    pub(super) unknown: HashSet<u32, FxBuildHasher>,
+}
+
+/// A relation that no description knows.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stranger {
+    /// The stream described it.
+    Met(u32),
+    /// It has changes, and cannot be known any more.
+    Lost(u32),
 }
 
 /// A relation as the stream described it, kept for when its table's description changes.
@@ -94,6 +106,8 @@ impl Relations {
             affected.extend(former.partitions().iter().map(|partition| partition.oid));
         }
         self.roots.retain(|_, root| *root != table);
+        // it knows them now, or is older than they are: what they were taken for stays until the stream describes them again
+        self.joined.retain(|_, root| *root != table);
         match description.map(serde_json::from_str::<Description>) {
             Some(Ok(description)) => {
                 for partition in description.partitions() {
@@ -114,6 +128,8 @@ impl Relations {
     fn tell(&mut self, body: &RelationBody<'_>) {
         let columns = body.columns.iter().map(|column| (column.name.to_owned(), column.type_oid)).collect();
         let (schema, name) = (body.schema.to_owned(), body.name.to_owned());
+        self.joined.remove(&body.oid);
+        self.unknown.remove(&body.oid);
         self.bodies.insert(body.oid, Body { schema, name, identity: body.identity, columns });
         self.join(body.oid);
     }
@@ -154,21 +170,42 @@ impl Capture {
         }
         self.relations.tell(body);
         if self.relations.is_stranger(body.oid) {
-            self.strangers.push(body.oid);
+            self.strangers.push(Stranger::Met(body.oid));
         }
         let _ = self.altered.send(self.relations.table(body.oid));
     }
 
+    /// A change of a relation whose table is not known any more: the first is enough.
+    pub(super) fn note_unknown(&mut self, relation: u32) {
+        if self.news_at().is_some() && self.relations.unknown.remove(&relation) {
+            self.strangers.push(Stranger::Lost(relation));
+        }
+    }
+
     /// What is published and not described is a partition that joined where no event trigger may be, or was put off: its
-    /// description comes later than its first rows. A partition is published only while it is one, and its oid is nobody else's:
-    /// that the catalog is ahead of the stream does no harm here.
+    /// description comes later than its first rows. The catalog is ahead of the stream: of one that has left its table since, nothing
+    /// more can be told than that.
     pub(super) async fn meet_strangers(&mut self, asks: &mpsc::Sender<Ask>) -> Result<()> {
-        while let Some(partition) = self.strangers.pop() {
-            let (answer, root) = oneshot::channel();
-            asks.send(Ask { partition, answer }).await.map_err(|_| super::writer_gone())?;
-            match root.await.map_err(|_| super::writer_gone())? {
-                Some(root) => self.relations.adopt(partition, root),
-                None => observe(&Observation::Stranger { relation: partition }),
+        while let Some(stranger) = self.strangers.pop() {
+            let begin = self.begun()?;
+            match stranger {
+                Stranger::Met(relation) => {
+                    let (answer, root) = oneshot::channel();
+                    let ask = Ask::Root { partition: relation, xid: begin.xid, answer };
+                    asks.send(ask).await.map_err(|_| super::writer_gone())?;
+                    match root.await.map_err(|_| super::writer_gone())? {
+                        Some(root) => self.relations.adopt(relation, root),
+                        None => drop(self.relations.unknown.insert(relation)),
+                    }
+                }
+                Stranger::Lost(relation) => {
+                    let (answer, told) = oneshot::channel();
+                    let place = EventId { lsn: begin.final_lsn, number: 0 };
+                    let ask = Ask::Lost { partition: relation, place, answer };
+                    asks.send(ask).await.map_err(|_| super::writer_gone())?;
+                    let sessions = told.await.map_err(|_| super::writer_gone())?;
+                    observe(&Observation::Stranger { relation, sessions });
+                }
             }
         }
         Ok(())

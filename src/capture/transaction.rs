@@ -149,6 +149,13 @@ impl Capture {
         if self.is_done_before(&message) {
             return Ok(());
         }
+        if !self.relations.unknown.is_empty()
+            && let Message::Insert { relation, .. }
+            | Message::Update { relation, .. }
+            | Message::Delete { relation, .. } = message
+        {
+            self.note_unknown(relation);
+        }
         match message {
             Message::Relation(body) => self.relation(&body),
             Message::Insert { relation, new } => match self.relations.get(relation) {

@@ -23,12 +23,20 @@ const TABLE_STEPS: [(&str, &str); 2] = [
     ("select event._idle_watches()", "select event._let_go($1)"),
 ];
 
-/// Who may still see the altered tables, what was dropped, which tables nobody watches any more, who was not notified. False
-/// when somebody has yet to be told so.
+/// What came of a look.
+#[derive(Debug)]
+pub struct Looked {
+    /// Everybody is told who was not notified of something.
+    pub is_told: bool,
+    /// The first of what went wrong with one thing, after the others were done.
+    pub failed: Option<Error>,
+}
+
+/// Who may still see the altered tables, what was dropped, which tables nobody watches any more, who was not notified.
 ///
 /// # Errors
-/// Those of the connection; and the first of what went wrong with one of these, after the others have been done.
-pub async fn look_after(client: &Client, altered: &[u32]) -> Result<bool> {
+/// Those of the connection.
+pub async fn look_after(client: &Client, altered: &[u32]) -> Result<Looked> {
     // rows of a subscriber's open transaction are left for the next time
     client.batch_execute("set lock_timeout = '200ms'; set client_min_messages = warning").await.map_err(error)?;
     let mut first = None;
@@ -47,10 +55,8 @@ pub async fn look_after(client: &Client, altered: &[u32]) -> Result<bool> {
         }
     }
     let told = note(client.query_one("select event._tell_skipped()", &[]).await, &mut first)?;
-    match first {
-        Some(failed) => Err(failed),
-        None => Ok(told.is_none_or(|told| told.get(0))),
-    }
+    // who holds a lock may have kept it from being told
+    Ok(Looked { is_told: told.is_some_and(|told| told.get(0)), failed: first })
 }
 
 /// Keeps the first failure of what failed by itself. Whoever holds a lock, which anybody can, is waited for until the next look.

@@ -9,7 +9,7 @@ use crate::db::Client;
 
 use super::batch::Batch;
 use crate::crash;
-use crate::db::inbox::{InboxStatements, Outcome, ensure_partition, root_of};
+use crate::db::inbox::{InboxStatements, Outcome, ensure_partition, note_unknown};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::{EventId, Lsn};
 
@@ -25,13 +25,27 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// whose way is cut without a word is given up by the server after `wal_sender_timeout`; we would not notice.
 const UNSTREAMED: u32 = 3;
 
-/// The walk asks which watched table a relation is a partition of.
+/// What the walk asks about a relation that no description knows.
 #[derive(Debug)]
-pub struct Ask {
-    /// The relation's oid.
-    pub partition: u32,
-    /// Where the table's oid goes; `None`: it is of none.
-    pub answer: oneshot::Sender<Option<u32>>,
+pub enum Ask {
+    /// Which watched table it is a partition of.
+    Root {
+        /// Its oid.
+        partition: u32,
+        /// The transaction in which it was met: it may have made it.
+        xid: u32,
+        /// Where the table's oid goes; `None`: it is of none, or of none any more.
+        answer: oneshot::Sender<Option<u32>>,
+    },
+    /// It is of none any more, and has changes: whom it may concern is to be told of a gap.
+    Lost {
+        /// Its oid.
+        partition: u32,
+        /// Where the changes are.
+        place: EventId,
+        /// Where the number of those that are told goes, once that is certain.
+        answer: oneshot::Sender<u64>,
+    },
 }
 
 /// A batch is in the database.
@@ -70,8 +84,15 @@ pub async fn run(
     let mut unstreamed = 0;
     loop {
         let received = tokio::select! {
-            Some(Ask { partition, answer }) = asks.recv() => {
-                let _ = answer.send(root_of(&client, partition).await?);
+            Some(ask) = asks.recv() => {
+                match ask {
+                    Ask::Root { partition, xid, answer } => {
+                        let _ = answer.send(statements.root_of(&client, partition, xid).await?);
+                    }
+                    Ask::Lost { partition, place, answer } => {
+                        let _ = answer.send(note_unknown(&mut client, partition, place).await?);
+                    }
+                }
                 continue;
             }
             received = timeout(RENEW_EVERY, batches.recv()) => received,
@@ -96,6 +117,7 @@ pub async fn run(
                 prepared_segment = needed;
             }
         }
+        unstreamed = 0;
         let Outcome { events, behind } = statements.write(&client, &batch).await?;
         let done = Committed {
             acknowledge: batch.acknowledge,

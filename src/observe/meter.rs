@@ -130,7 +130,9 @@ pub fn begin() {
             counter!(name).absolute(0);
         }
     }
-    for reason in ["slot_lost", "database_restored", "inbox_full", "inbox_too_old", "change_too_large"] {
+    for reason in
+        ["slot_lost", "database_restored", "inbox_full", "inbox_too_old", "change_too_large", "partition_gone"]
+    {
         counter!("tidewire_gaps_total", "reason" => reason).absolute(0);
     }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -169,6 +171,7 @@ pub(super) fn count(observation: &Observation<'_>) {
             counter!("tidewire_changes_too_large_total").increment(1);
             gap("change_too_large", 1);
         }
+        Observation::Stranger { sessions, .. } => gap("partition_gone", *sessions),
         Observation::Retrying { .. } => counter!("tidewire_retries_total").increment(1),
         Observation::Stalled { .. } => counter!("tidewire_stalls_total").increment(1),
         Observation::UpkeepFailed { .. } => counter!("tidewire_upkeep_failures_total").increment(1),

@@ -156,10 +156,12 @@ pub enum Observation<'a> {
         /// The table.
         relation: &'a str,
     },
-    /// A relation is in the publication, and of no watched table.
+    /// A relation was in the publication, and of what table it is or was cannot be told.
     Stranger {
         /// Its oid.
         relation: u32,
+        /// How many sessions are told of a gap.
+        sessions: u64,
     },
     /// A row of `event.subscription` is not of the form; nobody is told by it.
     SubscriptionUnreadable {
@@ -274,9 +276,10 @@ fn log(observation: &Observation<'_>) {
         Observation::ChangeTooLarge { relation } => {
             tracing::error!("a change of {relation} is too large to be told: its subscribers are told of a gap");
         }
-        Observation::Stranger { relation } => {
+        Observation::Stranger { relation, sessions } => {
             tracing::warn!(
-                "relation {relation} is in our publication and of no watched table: its changes are told to nobody"
+                "relation {relation} was in our publication and is of no watched table: its changes are told to nobody, and \
+                 {sessions} sessions of a gap"
             );
         }
         Observation::SubscriptionUnreadable { id } => {

@@ -18,6 +18,7 @@ mod gaps;
 mod hard_cases;
 mod hung;
 mod identifiers;
+mod joined;
 mod meanwhile;
 mod operation;
 mod oracle;

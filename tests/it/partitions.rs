@@ -1,6 +1,6 @@
 //! A partitioned table is one table: whatever leaf holds a row, its changes are the root's.
 
-use crate::support::{Database, Subscriber, Table, Tidewire};
+use crate::support::{Database, Subscriber, Table};
 
 const IDENTITIES: &str =
     "select string_agg(c.relname || ' ' || c.relreplident::text, ', ' order by c.relname) from pg_class c
@@ -304,46 +304,4 @@ async fn a_partition_that_is_not_in_the_wal_ends_its_tables_subscriptions_and_no
     assert_eq!(field.events().await.remove(0).json["reason"], "column_dropped");
     client.until("select relreplident from pg_class where relname = 'parts_1'", "d").await;
     assert!(!tidewire.stderr().contains("upkeep failed"), "{}", tidewire.stderr());
-}
-
-#[tokio::test]
-async fn without_a_superusers_install_no_partition_that_joins_later_fails_its_writers() {
-    let database = Database::start().await;
-    let client = database.connect().await;
-    client.sql("create role tide login replication; grant create on database postgres to tide").await;
-    client.sql("grant create on schema public to tide").await;
-    let tidewire = Tidewire::up(&database.url_as("tide")).await;
-    let owner = database.connect_as("tide").await;
-    for (table, key) in [("keyless", ""), ("keyed", "primary key")] {
-        owner.sql(&format!("create table {table} (id int {key}, v int) partition by range (id)")).await;
-        owner.sql(&format!("create table {table}_1 partition of {table} for values from (0) to (10)")).await;
-    }
-    let mut subscriber = Subscriber::open_as(&database, "tide").await;
-    let error = subscriber.try_sql("select subscribe_table(meta.relation_id('public', 'keyless'))").await.unwrap_err();
-    assert!(error.message().contains("partitions and no primary key"), "{error}");
-    assert!(error.hint().unwrap().contains("as a superuser"), "{error}");
-    subscriber.table("keyed").await;
-    for table in ["keyed", "keyless"] {
-        owner.sql(&format!("create table {table}_2 partition of {table} for values from (10) to (20)")).await;
-        owner.sql(&format!("insert into {table} values (11, 1); update {table} set v = 2; delete from {table}")).await;
-    }
-    let one = |id: u32| {
-        [
-            format!(r#"insert table keyed {id} {{"id":{id},"v":1}}"#),
-            format!(r#"update table keyed {id} {{"v":2}}"#),
-            format!("delete table keyed {id}"),
-        ]
-    };
-    assert_eq!(subscriber.told().await, one(11));
-    // what joins and is emptied at once, with nobody there who could have described it
-    assert!(tidewire.stop().await.success());
-    for id in [21, 31] {
-        owner.sql(&format!("create table keyed_{id} partition of keyed for values from ({id}) to ({id} + 1)")).await;
-        owner.sql(&format!("insert into keyed values ({id}, 1); update keyed set v = 2; delete from keyed")).await;
-    }
-    owner.sql("truncate keyed_31").await;
-    let tidewire = Tidewire::up(&database.url_as("tide")).await;
-    let told = subscriber.told().await;
-    assert_eq!(told, [&one(21)[..], &one(31), &["truncate table keyed_31".to_owned()]].concat());
-    assert!(tidewire.stop().await.success());
 }

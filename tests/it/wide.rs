@@ -145,3 +145,46 @@ async fn who_attaches_while_delivery_is_behind_is_told_of_everything_once() {
     assert!(events.iter().all(|event| event.operation() == "insert"));
     assert!(tidewire.stop().await.success());
 }
+
+#[tokio::test]
+async fn a_transaction_of_nothing_but_attach_messages_stops_nothing() {
+    // more than go into one batch
+    const SESSIONS: usize = 25_000;
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key); create table other (id int primary key)").await;
+    let mut first = Subscriber::open(&database).await;
+    first.table("t").await;
+    let mut bystander = Subscriber::open(&database).await;
+    bystander.table("other").await;
+    // as the functions make them, which would take a while
+    client
+        .sql(&format!(
+            "begin;
+             insert into event.session (name, owner, durable, pinned)
+             select g, s.owner, true, false from event.session s, generate_series(2, {SESSIONS}) g
+             where s.id = '{0}';
+             insert into event.subscription (session_id, kind, relation, durable)
+             select s.id, b.kind, b.relation, true from event.subscription b join event.session s on s.name is not null
+             where b.session_id = '{0}';
+             commit",
+            first.session
+        ))
+        .await;
+    client.sql("insert into t values (1)").await;
+    client.sql("select event.sync()").await;
+    assert_eq!(client.text("select count(*) from event.inbox").await, SESSIONS.to_string());
+    first.events().await;
+    for who in ["id from event.session", "gen_random_uuid() as id from generate_series(1, 50000)"] {
+        let again = format!(
+            "select count(pg_logical_emit_message(true, 'tidewire', json_build_object('attach', id, 'seen', '')::text))
+             from (select {who}) s"
+        );
+        client.text(&again).await;
+        client.sql("insert into other values (1); delete from other").await;
+        assert_eq!(bystander.told().await, ["insert table other 1 {\"id\":1}", "delete table other 1"]);
+    }
+    assert!(!tidewire.stderr().contains("trying again"), "{}", tidewire.stderr());
+    assert!(tidewire.stop().await.success());
+}

@@ -1,7 +1,7 @@
 //! The statements of the inbox.
 //!
 //! Each takes arrays: one statement of each sort writes a whole batch, all of them are sent at once, and a batch costs
-//! two round trips; more only when it is many times as large as one that is full (see [`step`]).
+//! two round trips; more only when it is many times as large as one that is full (see `step.rs`).
 
 mod columns;
 mod snapshot;
@@ -140,7 +140,9 @@ impl InboxStatements {
             )
             .await?,
             progress: prepare(
-                "insert into event.progress (lsn, number, messages) values ($1::text::pg_lsn, $2, $3)",
+                // a piece of a transaction that nothing but attaching fills moves no progress
+                "insert into event.progress (lsn, number, messages) values ($1::text::pg_lsn, $2, $3)
+                 on conflict (lsn, number) do nothing",
             ).await?,
             snapshot: prepare(CURRENT).await?,
             is_streaming: prepare("select exists (select from pg_replication_slots where slot_name = $1 and active)").await?,
@@ -155,6 +157,18 @@ impl InboxStatements {
     /// Those of the connection.
     pub async fn renew(&self, client: &Client, slot: &str) -> Result<bool> {
         Ok(client.query_one(&self.is_streaming, &[&slot]).await.map_err(error)?.get(0))
+    }
+
+    /// The watched table that a relation is a partition of, once the transaction in which it was met can be seen.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub async fn root_of(&self, client: &Client, partition: u32, xid: u32) -> Result<Option<u32>> {
+        until_visible(client, &self.snapshot, &[xid]).await?;
+        let sql = "with recursive up as (
+                       select $1::oid as oid union all select h.inhparent from up join pg_inherits h on h.inhrelid = up.oid)
+                   select w.relation from up join event.watched w on w.relation = up.oid limit 1";
+        Ok(client.query_opt(sql, &[&partition]).await.map_err(error)?.map(|row| row.get(0)))
     }
 
     /// Writes a batch in one transaction. It is committed only when the changes that it tells of can be read. Not notified are
@@ -332,15 +346,20 @@ pub async fn ensure_partition_within(transaction: &Transaction<'_>, segment: i64
     transaction.execute(role, &[&"origin"]).await.map(drop).map_err(error)
 }
 
-/// The watched table that a relation is a partition of just now.
+/// A relation was published, and of what table it was cannot be told any more: whoever watches one with partitions may have
+/// lost changes, and is told so. Returns how many sessions. What somebody put into the publication is no such relation.
 ///
 /// # Errors
 /// Those of the connection.
-pub async fn root_of(client: &Client, partition: u32) -> Result<Option<u32>> {
-    let sql = "with recursive up as (
-                   select $1::oid as oid union all select h.inhparent from up join pg_inherits h on h.inhrelid = up.oid)
-               select w.relation from up join event.watched w on w.relation = up.oid limit 1";
-    Ok(client.query_opt(sql, &[&partition]).await.map_err(error)?.map(|row| row.get(0)))
+pub async fn note_unknown(client: &mut Client, relation: u32, place: EventId) -> Result<u64> {
+    let transaction = client.build_transaction().read_only(false).start().await.map_err(error)?;
+    let told = transaction
+        .query_one("select event._tell_of_unknown_partition($1, $2)", &[&relation, &place.to_string()])
+        .await
+        .map_err(error)?
+        .get::<_, i64>(0);
+    transaction.commit().await.map_err(error)?;
+    Ok(told.unsigned_abs())
 }
 
 /// What each session's events have weighed, added up, as the newest of its inbox has it.
