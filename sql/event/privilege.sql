@@ -4,6 +4,8 @@ revoke all on all functions in schema event, meta from public;
 revoke all on all tables in schema event from public;
 grant usage on schema event, meta to public;
 grant execute on all functions in schema meta to public;
+-- what is written to them is done with the caller's own rights
+grant select, insert, update, delete on meta.schema, meta.table, meta.column, meta.view to public;
 
 grant execute on function
     event.session_create(text, boolean), event.session_attach(uuid), event.session_detach(uuid),

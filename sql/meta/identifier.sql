@@ -90,3 +90,20 @@ create cast (meta.field_id as meta.schema_id) with function meta._schema_of(meta
 create cast (meta.field_id as meta.relation_id) with function meta._relation_of(meta.field_id) as assignment;
 create cast (meta.field_id as meta.column_id) with function meta._column_of(meta.field_id) as assignment;
 create cast (meta.field_id as meta.row_id) with function meta._row_of(meta.field_id) as assignment;
+
+comment on function meta.schema_id(text) is 'Names a schema.';
+comment on function meta.relation_id(text, text) is 'Names a relation by its schema''s name and its own.';
+comment on function meta.column_id(text, text, text) is 'Names a column by schema, relation and its own name.';
+comment on function meta.row_id(text, text, text[], text[]) is 'Names a row by the columns of its primary key and their values as text.';
+comment on function meta.row_id(text, text, text, text) is 'Names a row by its key, a single column, and the value as text.';
+comment on function meta.field_id(text, text, text[], text[], text) is 'Names a field by the row''s key and the column.';
+comment on function meta.field_id(text, text, text, text, text) is 'Names a field by the row''s key, a single column, and the column.';
+comment on function meta._schema_of(meta.relation_id) is 'The schema of a relation: the cast.';
+comment on function meta._schema_of(meta.column_id) is 'The schema of a column''s relation: the cast.';
+comment on function meta._schema_of(meta.row_id) is 'The schema of a row''s relation: the cast.';
+comment on function meta._schema_of(meta.field_id) is 'The schema of a field''s relation: the cast.';
+comment on function meta._relation_of(meta.column_id) is 'The relation of a column: the cast.';
+comment on function meta._relation_of(meta.row_id) is 'The relation of a row: the cast.';
+comment on function meta._relation_of(meta.field_id) is 'The relation of a field: the cast.';
+comment on function meta._column_of(meta.field_id) is 'The column of a field: the cast.';
+comment on function meta._row_of(meta.field_id) is 'The row of a field: the cast.';

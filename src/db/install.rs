@@ -13,9 +13,14 @@ use super::slot;
 use crate::error::{Error, ErrorKind, Result};
 
 /// In the order in which they need each other.
-const FILES: [&str; 15] = [
+const FILES: [&str; 20] = [
     include_str!("../../sql/meta/identifier.sql"),
     include_str!("../../sql/meta/json.sql"),
+    include_str!("../../sql/meta/catalog.sql"),
+    include_str!("../../sql/meta/schema.sql"),
+    include_str!("../../sql/meta/table.sql"),
+    include_str!("../../sql/meta/column.sql"),
+    include_str!("../../sql/meta/view.sql"),
     include_str!("../../sql/event/relation.sql"),
     include_str!("../../sql/event/installation.sql"),
     include_str!("../../sql/event/session.sql"),

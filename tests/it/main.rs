@@ -20,6 +20,7 @@ mod hung;
 mod identifiers;
 mod joined;
 mod meanwhile;
+mod meta;
 mod operation;
 mod oracle;
 mod order;

@@ -1,0 +1,73 @@
+-- The catalog as data: what its relations share. They are views above pg_catalog, and what is written to them is done by DDL with the
+-- caller's own rights. These functions have no search path of their own: what the caller gives as SQL (types, defaults, queries)
+-- means what it means to the caller. They name everything of PostgreSQL's with its schema instead.
+
+create function meta._is_shown(schema oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'meta', 'event') from pg_namespace n where n.oid = schema
+$$;
+comment on function meta._is_shown(oid) is 'Whether meta shows a schema and what is in it: not PostgreSQL''s own, nor Tidewire''s.';
+
+-- With its schema unless it is PostgreSQL's own, whatever the caller's search path is: one text for one type.
+create function meta._type_text(type oid, typmod integer) returns text
+language sql stable
+set search_path = pg_catalog
+as $$ select format_type(type, typmod) $$;
+comment on function meta._type_text(oid, integer) is 'A type as SQL writes it, always the same.';
+
+create function meta._expression_text(expression pg_node_tree, relation oid) returns text
+language sql stable
+set search_path = pg_catalog
+as $$ select pg_get_expr(expression, relation) $$;
+comment on function meta._expression_text(pg_node_tree, oid) is 'An expression of a relation as SQL writes it, always the same.';
+
+create function meta._query_text(view oid) returns text
+language sql stable
+set search_path = pg_catalog
+as $$ select rtrim(ltrim(pg_get_viewdef(view)), ';') $$;
+comment on function meta._query_text(oid) is 'A view''s query as SQL writes it, always the same.';
+
+-- The whole text has to be the name of a type, which PostgreSQL's own parser decides: it is not a place for other SQL. A comment
+-- at its end ends with it.
+create function meta._type_given(type text) returns text
+language plpgsql stable
+as $$
+begin
+    if type is null then
+        raise exception 'a column needs a type' using errcode = 'not_null_violation';
+    end if;
+    if pg_catalog.to_regtype(type) is null then
+        raise exception 'type "%" does not exist', type
+            using errcode = 'undefined_object',
+                  hint = case when type ~* '^\s*(big|small)?serial' then
+                      'A serial is an integer with generated = ''identity by default''.' end;
+    end if;
+    return type || E'\n';
+end
+$$;
+comment on function meta._type_given(text) is 'A type''s name as it was given, when it is one.';
+
+create function meta._name_given(name text, what text) returns void
+language plpgsql immutable
+as $$
+begin
+    if name is null then
+        raise exception 'a % needs a name', what using errcode = 'not_null_violation';
+    end if;
+    if name = '' or pg_catalog.octet_length(name) > 63 then
+        raise exception 'a name has 1 to 63 bytes' using errcode = 'invalid_name';
+    end if;
+end
+$$;
+comment on function meta._name_given(text, text) is 'An error unless it is a name: PostgreSQL would cut a longer one in silence.';
+
+create function meta._refuse(what text, advice text) returns void
+language plpgsql immutable
+as $$
+begin
+    raise exception '%', what using errcode = 'feature_not_supported', hint = advice;
+end
+$$;
+comment on function meta._refuse(text, text) is 'An error: PostgreSQL has no DDL for it.';

@@ -1,0 +1,65 @@
+-- Schemas as rows.
+
+create view meta.schema as
+select meta.schema_id(n.nspname) as id, n.nspname::text as name, pg_get_userbyid(n.nspowner)::text as owner,
+       obj_description(n.oid, 'pg_namespace') as comment
+from pg_namespace n
+where meta._is_shown(n.oid);
+comment on view meta.schema is 'Schemas. INSERT creates one, UPDATE renames it or gives it another owner or comment, DELETE drops it if it is empty.';
+comment on column meta.schema.id is 'Names the schema.';
+comment on column meta.schema.owner is 'Its owner; given as NULL, who creates it.';
+
+create function meta._schema_insert() returns trigger
+language plpgsql
+as $$
+begin
+    new.name := coalesce(new.name, (new.id).name);
+    perform meta._name_given(new.name, 'schema');
+    execute pg_catalog.format('create schema %I', new.name)
+            || case when new.owner is not null then pg_catalog.format(' authorization %I', new.owner) else '' end;
+    if new.comment is not null then
+        execute pg_catalog.format('comment on schema %I is %L', new.name, new.comment);
+    end if;
+    select * into strict new from meta.schema s where s.name = new.name;
+    return new;
+end
+$$;
+comment on function meta._schema_insert() is 'CREATE SCHEMA.';
+
+create function meta._schema_update() returns trigger
+language plpgsql
+as $$
+begin
+    if new.id is distinct from old.id then
+        perform meta._refuse('an id follows the names that it is made of', 'Update name.');
+    end if;
+    if new.comment is distinct from old.comment then
+        execute pg_catalog.format('comment on schema %I is %L', old.name, new.comment);
+    end if;
+    if new.owner is distinct from old.owner then
+        perform meta._name_given(new.owner, 'schema''s owner');
+        execute pg_catalog.format('alter schema %I owner to %I', old.name, new.owner);
+    end if;
+    if new.name is distinct from old.name then
+        perform meta._name_given(new.name, 'schema');
+        execute pg_catalog.format('alter schema %I rename to %I', old.name, new.name);
+    end if;
+    select * into strict new from meta.schema s where s.name = new.name;
+    return new;
+end
+$$;
+comment on function meta._schema_update() is 'ALTER SCHEMA, COMMENT.';
+
+create function meta._schema_delete() returns trigger
+language plpgsql
+as $$
+begin
+    execute pg_catalog.format('drop schema %I', old.name);
+    return old;
+end
+$$;
+comment on function meta._schema_delete() is 'DROP SCHEMA.';
+
+create trigger schema_insert instead of insert on meta.schema for each row execute function meta._schema_insert();
+create trigger schema_update instead of update on meta.schema for each row execute function meta._schema_update();
+create trigger schema_delete instead of delete on meta.schema for each row execute function meta._schema_delete();

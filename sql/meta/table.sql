@@ -1,0 +1,100 @@
+-- Tables as rows.
+
+create view meta.table as
+select meta.relation_id(n.nspname, c.relname) as id, n.nspname::text as schema_name, c.relname::text as name,
+       pg_get_userbyid(c.relowner)::text as owner, c.relpersistence = 'u' as unlogged,
+       c.relrowsecurity as row_security, c.relforcerowsecurity as force_row_security,
+       obj_description(c.oid, 'pg_class') as comment
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p') and meta._is_shown(n.oid);
+comment on view meta.table is 'Tables, also partitioned ones and partitions. INSERT creates one without columns (they are rows of meta.column), UPDATE alters it or moves it to another schema, DELETE drops it.';
+comment on column meta.table.id is 'Names the table.';
+comment on column meta.table.owner is 'Its owner; given as NULL, who creates it.';
+comment on column meta.table.row_security is 'Whether its policies apply to others than its owner.';
+comment on column meta.table.force_row_security is 'Whether they apply to its owner too.';
+
+create function meta._table_insert() returns trigger
+language plpgsql
+as $$
+declare
+    place text;
+begin
+    new.schema_name := coalesce(new.schema_name, ((new.id).schema_id).name);
+    new.name := coalesce(new.name, (new.id).name);
+    perform meta._name_given(new.schema_name, 'table''s schema'), meta._name_given(new.name, 'table');
+    place := pg_catalog.format('%I.%I', new.schema_name, new.name);
+    execute 'create ' || case when new.unlogged then 'unlogged ' else '' end || 'table ' || place || ' ()';
+    if new.row_security then
+        execute 'alter table ' || place || ' enable row level security';
+    end if;
+    if new.force_row_security then
+        execute 'alter table ' || place || ' force row level security';
+    end if;
+    if new.comment is not null then
+        execute pg_catalog.format('comment on table %s is %L', place, new.comment);
+    end if;
+    -- last: then it may be somebody else's
+    if new.owner is not null then
+        execute pg_catalog.format('alter table %s owner to %I', place, new.owner);
+    end if;
+    select * into strict new from meta.table t where t.schema_name = new.schema_name and t.name = new.name;
+    return new;
+end
+$$;
+comment on function meta._table_insert() is 'CREATE TABLE.';
+
+create function meta._table_update() returns trigger
+language plpgsql
+as $$
+declare
+    place text := pg_catalog.format('%I.%I', old.schema_name, old.name);
+begin
+    if new.id is distinct from old.id then
+        perform meta._refuse('an id follows the names that it is made of', 'Update schema_name or name.');
+    end if;
+    if new.unlogged is distinct from old.unlogged then
+        execute 'alter table ' || place || case when new.unlogged then ' set unlogged' else ' set logged' end;
+    end if;
+    if new.row_security is distinct from old.row_security then
+        execute 'alter table ' || place || case when new.row_security then ' enable' else ' disable' end || ' row level security';
+    end if;
+    if new.force_row_security is distinct from old.force_row_security then
+        execute 'alter table ' || place || case when new.force_row_security then ' force' else ' no force' end
+                || ' row level security';
+    end if;
+    if new.comment is distinct from old.comment then
+        execute pg_catalog.format('comment on table %s is %L', place, new.comment);
+    end if;
+    if new.name is distinct from old.name then
+        perform meta._name_given(new.name, 'table');
+        execute pg_catalog.format('alter table %s rename to %I', place, new.name);
+        place := pg_catalog.format('%I.%I', old.schema_name, new.name);
+    end if;
+    if new.schema_name is distinct from old.schema_name then
+        perform meta._name_given(new.schema_name, 'table''s schema');
+        execute pg_catalog.format('alter table %s set schema %I', place, new.schema_name);
+        place := pg_catalog.format('%I.%I', new.schema_name, new.name);
+    end if;
+    if new.owner is distinct from old.owner then
+        perform meta._name_given(new.owner, 'table''s owner');
+        execute pg_catalog.format('alter table %s owner to %I', place, new.owner);
+    end if;
+    select * into strict new from meta.table t where t.schema_name = new.schema_name and t.name = new.name;
+    return new;
+end
+$$;
+comment on function meta._table_update() is 'ALTER TABLE, COMMENT.';
+
+create function meta._table_delete() returns trigger
+language plpgsql
+as $$
+begin
+    execute pg_catalog.format('drop table %I.%I', old.schema_name, old.name);
+    return old;
+end
+$$;
+comment on function meta._table_delete() is 'DROP TABLE.';
+
+create trigger table_insert instead of insert on meta.table for each row execute function meta._table_insert();
+create trigger table_update instead of update on meta.table for each row execute function meta._table_update();
+create trigger table_delete instead of delete on meta.table for each row execute function meta._table_delete();

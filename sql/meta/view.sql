@@ -1,0 +1,97 @@
+-- Views as rows.
+
+create view meta.view as
+select meta.relation_id(n.nspname, c.relname) as id, n.nspname::text as schema_name, c.relname::text as name,
+       meta._query_text(c.oid) as query, c.reloptions as options, pg_get_userbyid(c.relowner)::text as owner,
+       obj_description(c.oid, 'pg_class') as comment
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'v' and meta._is_shown(n.oid);
+comment on view meta.view is 'Views. INSERT creates one, UPDATE gives it another query, options, name, schema, owner or comment, DELETE drops it.';
+comment on column meta.view.id is 'Names the view.';
+comment on column meta.view.query is 'The query, which is taken as SQL. Another one may add columns at the end, and keeps the others'' names and types.';
+comment on column meta.view.options is 'What stands in WITH (…): security_barrier=true, security_invoker=true (15), check_option=local.';
+comment on column meta.view.owner is 'Its owner, with whose rights it reads; given as NULL, who creates it.';
+
+create function meta._options_clause(options text[]) returns text
+language sql immutable
+as $$
+    select coalesce(' with (' || string_agg(format('%I = %L', split_part(u.option, '=', 1), nullif(substr(u.option, strpos(u.option, '=') + 1), '')),
+                                            ', ' order by u.place) || ')', '')
+    from unnest(options) with ordinality as u(option, place)
+$$;
+comment on function meta._options_clause(text[]) is 'How SQL says the options of a relation.';
+
+create function meta._view_insert() returns trigger
+language plpgsql
+as $$
+declare
+    place text;
+begin
+    new.schema_name := coalesce(new.schema_name, ((new.id).schema_id).name);
+    new.name := coalesce(new.name, (new.id).name);
+    perform meta._name_given(new.schema_name, 'view''s schema'), meta._name_given(new.name, 'view');
+    if new.query is null then
+        raise exception 'a view needs a query' using errcode = 'not_null_violation';
+    end if;
+    place := pg_catalog.format('%I.%I', new.schema_name, new.name);
+    execute 'create view ' || place || meta._options_clause(new.options) || ' as ' || new.query;
+    if new.comment is not null then
+        execute pg_catalog.format('comment on view %s is %L', place, new.comment);
+    end if;
+    if new.owner is not null then
+        execute pg_catalog.format('alter view %s owner to %I', place, new.owner);
+    end if;
+    select * into strict new from meta.view v where v.schema_name = new.schema_name and v.name = new.name;
+    return new;
+end
+$$;
+comment on function meta._view_insert() is 'CREATE VIEW.';
+
+create function meta._view_update() returns trigger
+language plpgsql
+as $$
+declare
+    place text := pg_catalog.format('%I.%I', old.schema_name, old.name);
+begin
+    if new.id is distinct from old.id then
+        perform meta._refuse('an id follows the names that it is made of', 'Update schema_name or name.');
+    end if;
+    if new.query is distinct from old.query or new.options is distinct from old.options then
+        execute 'create or replace view ' || place || meta._options_clause(new.options) || ' as ' || new.query;
+    end if;
+    if new.comment is distinct from old.comment then
+        execute pg_catalog.format('comment on view %s is %L', place, new.comment);
+    end if;
+    if new.name is distinct from old.name then
+        perform meta._name_given(new.name, 'view');
+        execute pg_catalog.format('alter view %s rename to %I', place, new.name);
+        place := pg_catalog.format('%I.%I', old.schema_name, new.name);
+    end if;
+    if new.schema_name is distinct from old.schema_name then
+        perform meta._name_given(new.schema_name, 'view''s schema');
+        execute pg_catalog.format('alter view %s set schema %I', place, new.schema_name);
+        place := pg_catalog.format('%I.%I', new.schema_name, new.name);
+    end if;
+    if new.owner is distinct from old.owner then
+        perform meta._name_given(new.owner, 'view''s owner');
+        execute pg_catalog.format('alter view %s owner to %I', place, new.owner);
+    end if;
+    select * into strict new from meta.view v where v.schema_name = new.schema_name and v.name = new.name;
+    return new;
+end
+$$;
+comment on function meta._view_update() is 'CREATE OR REPLACE VIEW, ALTER VIEW, COMMENT.';
+
+create function meta._view_delete() returns trigger
+language plpgsql
+as $$
+begin
+    execute pg_catalog.format('drop view %I.%I', old.schema_name, old.name);
+    return old;
+end
+$$;
+comment on function meta._view_delete() is 'DROP VIEW.';
+
+create trigger view_insert instead of insert on meta.view for each row execute function meta._view_insert();
+create trigger view_update instead of update on meta.view for each row execute function meta._view_update();
+create trigger view_delete instead of delete on meta.view for each row execute function meta._view_delete();

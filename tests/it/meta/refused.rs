@@ -1,0 +1,167 @@
+//! What is not done: for want of privileges, of sense, or of DDL. Nobody gains anything by going through `meta`.
+
+use super::{refused, stage};
+
+#[tokio::test]
+async fn everything_is_done_with_the_callers_own_privileges() {
+    let (database, client) = stage().await;
+    client.sql("create role ann login; create role bob login; create schema hers authorization ann; create table secret (id int)").await;
+    let ann = database.connect_as("ann").await;
+    let bob = database.connect_as("bob").await;
+    ann.sql("insert into meta.table (schema_name, name) values ('hers', 't')").await;
+    ann.sql("insert into meta.column (schema_name, relation_name, name, type) values ('hers', 't', 'id', 'int')").await;
+    assert_eq!(client.text("select owner from meta.table where name = 't'").await, "ann");
+    for (sql, expected) in [
+        ("insert into meta.schema (name) values ('his')", "42501 permission denied for database postgres"),
+        ("insert into meta.table (schema_name, name) values ('hers', 'u')", "42501 permission denied for schema hers"),
+        ("update meta.column set name = 'x' where relation_name = 't'", "42501 permission denied for schema hers"),
+        ("delete from meta.table where name = 'secret'", "42501 must be owner of table secret"),
+        ("update meta.schema set owner = 'bob' where name = 'hers'", "42501 must be owner of schema hers"),
+        (
+            "insert into meta.view (schema_name, name, query) values ('hers', 'v', 'select 1')",
+            "42501 permission denied for schema hers",
+        ),
+    ] {
+        assert_eq!(refused(&bob, sql).await, expected, "{sql}");
+    }
+    // as whom one is, not as whom the views are
+    bob.sql("create temp table mine (id int)").await;
+    assert_eq!(
+        refused(&ann, "update meta.table set owner = 'postgres' where name = 't'").await.split(' ').next(),
+        Some("42501")
+    );
+}
+
+#[tokio::test]
+async fn a_name_or_a_type_is_no_place_for_other_sql() {
+    let (_database, client) = stage().await;
+    client.sql("create table t (id int); create table victim (id int)").await;
+    let evil = "x; drop table victim --";
+    for name in [evil, "\"; drop table victim; --", "a b", "Ünï", "%s %I"] {
+        let quoted = name.replace('\'', "''");
+        client.sql(&format!("insert into meta.schema (name, comment) values ('{quoted}', '{quoted}')")).await;
+        client
+            .sql(&format!(
+                "insert into meta.table (schema_name, name, comment) values ('{quoted}', '{quoted}', '{quoted}')"
+            ))
+            .await;
+        client
+            .sql(&format!(
+                "insert into meta.column (schema_name, relation_name, name, type, comment) values ('{quoted}', '{quoted}', '{quoted}', 'int', '{quoted}')"
+            ))
+            .await;
+        client
+            .sql(&format!(
+                "update meta.column set name = name || '!', comment = comment || '!' where schema_name = '{quoted}'"
+            ))
+            .await;
+        client.sql(&format!("update meta.table set name = name || '!' where schema_name = '{quoted}'")).await;
+        client.sql(&format!("update meta.schema set name = name || '!' where name = '{quoted}'")).await;
+        let found = format!(
+            "select schema_name || relation_name || name || comment from meta.column where schema_name = '{quoted}!'"
+        );
+        assert_eq!(client.text(&found).await, format!("{name}!").repeat(4));
+    }
+    for given in ["int; drop table victim", "int, add b int", "int default 1", "int)", "", "no_such_type", "int /* "] {
+        let insert = format!(
+            "insert into meta.column (schema_name, relation_name, name, type) values ('public', 't', 'c', '{given}')"
+        );
+        refused(&client, &insert).await;
+        refused(&client, &format!("update meta.column set type = '{given}' where relation_name = 't'")).await;
+    }
+    for options in
+        ["{\"security_barrier = true) as select 1; drop table victim; --\"}", "{\"x=');drop table victim;--\"}"]
+    {
+        let insert = format!(
+            "insert into meta.view (schema_name, name, query, options) values ('public', 'v', 'select 1 as one', $${options}$$)"
+        );
+        refused(&client, &insert).await;
+    }
+    let long = "x".repeat(64);
+    for insert in [
+        format!("meta.schema (name) values ('{long}')"),
+        format!("meta.table (schema_name, name) values ('public', '{long}')"),
+        format!("meta.column (schema_name, relation_name, name, type) values ('public', 't', '{long}', 'int')"),
+    ] {
+        assert_eq!(refused(&client, &format!("insert into {insert}")).await, "42602 a name has 1 to 63 bytes");
+    }
+    assert_eq!(client.text("select count(*) from pg_tables where tablename = 'victim'").await, "1");
+    assert_eq!(client.text("select count(*) from meta.column where relation_name = 't'").await, "1");
+}
+
+#[tokio::test]
+async fn what_postgresql_has_no_ddl_for_is_refused_with_the_reason() {
+    let (_database, client) = stage().await;
+    client.sql("create table t (id int primary key, v int, g int generated always as (1) stored); create view w as select 1 as one").await;
+    for (sql, expected) in [
+        (
+            "update meta.column set position = 9 where name = 'v'",
+            "0A000 a column stays in its place -- A new one comes last.",
+        ),
+        (
+            "update meta.column set relation_name = 'u' where name = 'v'",
+            "0A000 a column stays in its table -- Add it to the other table, and delete this one. To move or rename the table update meta.table.",
+        ),
+        (
+            "update meta.column set id = meta.column_id('a', 'b', 'c') where name = 'v'",
+            "0A000 an id follows the names that it is made of -- Update name.",
+        ),
+        (
+            "update meta.table set id = meta.relation_id('a', 'b')",
+            "0A000 an id follows the names that it is made of -- Update schema_name or name.",
+        ),
+        (
+            "update meta.column set generated = 'stored', \"default\" = '1' where name = 'v'",
+            "0A000 a column does not become a generated one -- Drop it and add another.",
+        ),
+        (
+            "update meta.column set generated = 'identity always' where name = 'g'",
+            "0A000 a generated column does not become another kind of column -- Drop it and add another.",
+        ),
+        (
+            "update meta.column set \"using\" = '1' where name = 'v'",
+            "22023 values are converted only to another type -- Give type too.",
+        ),
+        (
+            "insert into meta.column (schema_name, relation_name, name, type, position) values ('public', 't', 'x', 'int', 2)",
+            "0A000 a new column comes last -- Leave position out.",
+        ),
+        (
+            "insert into meta.column (schema_name, relation_name, name, type) values ('public', 't', 'x', 'serial')",
+            "42704 type \"serial\" does not exist -- A serial is an integer with generated = 'identity by default'.",
+        ),
+        (
+            "insert into meta.column (schema_name, relation_name, name) values ('public', 't', 'x')",
+            "23502 a column needs a type",
+        ),
+        (
+            "insert into meta.column (schema_name, relation_name, name, type, generated) values ('public', 't', 'x', 'int', 'maybe')",
+            "22023 a column is not generated as \"maybe\" -- generated is NULL, stored, virtual, identity always or identity by default.",
+        ),
+        (
+            "insert into meta.column (schema_name, relation_name, name, type, generated) values ('public', 't', 'x', 'int', 'stored')",
+            "23502 a generated column needs an expression -- Give it as \"default\".",
+        ),
+        (
+            "insert into meta.column (schema_name, relation_name, name, type, generated, \"default\") values ('public', 't', 'x', 'int', 'identity always', '1')",
+            "22023 an identity column has no default",
+        ),
+        ("insert into meta.table (name) values ('x')", "23502 a table's schema needs a name"),
+        ("insert into meta.view (schema_name, name) values ('public', 'x')", "23502 a view needs a query"),
+        ("update meta.schema set owner = null where name = 'public'", "23502 a schema's owner needs a name"),
+        (
+            "delete from meta.schema where name = 'public'",
+            "2BP01 cannot drop schema public because other objects depend on it -- Use DROP ... CASCADE to drop the dependent objects too.",
+        ),
+    ] {
+        assert_eq!(refused(&client, sql).await, expected, "{sql}");
+    }
+    // Tidewire's own and PostgreSQL's are not there
+    for name in ["event", "meta", "pg_catalog", "information_schema", "pg_toast"] {
+        assert_eq!(
+            client.text(&format!("select count(*) from meta.schema where name = '{name}'")).await,
+            "0",
+            "{name}"
+        );
+    }
+}
