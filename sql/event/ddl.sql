@@ -78,3 +78,47 @@ create event trigger tidewire_ddl on ddl_command_end
                  'DROP EXTENSION', 'GRANT', 'REVOKE', 'CREATE PUBLICATION', 'ALTER PUBLICATION')
     execute function event._on_ddl();
 comment on event trigger tidewire_ddl is 'Tidewire follows schema changes of watched tables.';
+
+-- The catalog's mirrors. Dropped objects are among what sql_drop tells, all others among the commands.
+create function event._on_catalog() returns event_trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
+as $$
+declare
+    touched oid[];
+begin
+    if not event._is_mirroring() then
+        return;
+    end if;
+    if tg_event = 'sql_drop' then
+        -- columns and defaults that went with something else; what is gone itself is found without
+        touched := array(select case when d.classid = 'pg_class'::regclass then d.objid
+                                     else to_regclass(format('%I.%I', d.address_names[1], d.address_names[2]))::oid end
+                         from pg_event_trigger_dropped_objects() d
+                         where d.classid = 'pg_class'::regclass and d.objsubid > 0 or d.classid = 'pg_attrdef'::regclass
+                               or d.object_type = 'table constraint');
+    elsif tg_tag = 'ALTER SCHEMA' then
+        touched := array(select r.oid from pg_event_trigger_ddl_commands() c join pg_class r on r.relnamespace = c.objid);
+    elsif tg_tag ~ '^(CREATE|COMMENT|SELECT INTO)|^ALTER (TABLE|VIEW|MATERIALIZED VIEW|FOREIGN TABLE|INDEX|SEQUENCE)$' then
+        touched := array(select c.objid from pg_event_trigger_ddl_commands() c where c.classid = 'pg_class'::regclass);
+    elsif tg_tag ~ '^(DROP|GRANT|REVOKE|REFRESH|ALTER (PUBLICATION|SUBSCRIPTION|DEFAULT PRIVILEGES|POLICY|STATISTICS))' then
+        return;
+    end if;
+    perform event._mirror(touched);
+exception when others then
+    begin
+        insert into event.overdue default values;
+    exception when others then
+        null;
+    end;
+    raise warning 'tidewire could not follow this schema change at once: %', sqlerrm
+        using hint = 'The running program looks again within seconds.';
+end
+$$;
+comment on function event._on_catalog() is 'Follows a schema change for those who are subscribed to the catalog.';
+
+create event trigger tidewire_catalog on ddl_command_end execute function event._on_catalog();
+comment on event trigger tidewire_catalog is 'Tidewire tells subscribers of the catalog.';
+create event trigger tidewire_catalog_drop on sql_drop execute function event._on_catalog();
+comment on event trigger tidewire_catalog_drop is 'Tidewire tells subscribers of the catalog what was dropped.';

@@ -43,8 +43,8 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select json_build_object(
-        'schema', n.nspname,
-        'name', c.relname,
+        'schema', case when event._mirrors(relation) is null then n.nspname else 'meta' end,
+        'name', coalesce(event._mirrors(relation), c.relname),
         'key', event._key_attnums(relation),
         'columns', (select coalesce(json_agg(json_build_object('name', a.attname, 'attnum', a.attnum,
                                                                'shape', event._shape(a.atttypid)) order by a.attnum), '[]')

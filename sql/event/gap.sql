@@ -80,8 +80,9 @@ declare
         select w.relation from event.watched w
         left join pg_class c on c.oid = w.relation left join pg_namespace n on n.oid = c.relnamespace
         where c.oid is null or w.description is null
-           or n.nspname is distinct from (w.description::json ->> 'schema') collate "C"
-           or c.relname is distinct from (w.description::json ->> 'name') collate "C"
+           or (n.nspname is distinct from (w.description::json ->> 'schema') collate "C"
+               or c.relname is distinct from (w.description::json ->> 'name') collate "C")
+              and event._mirrors(w.relation) is distinct from (w.description::json ->> 'name')
            or event._describe(w.relation)::jsonb -> 'columns' is distinct from w.description::jsonb -> 'columns');
 begin
     update event.subscription s set ended = 'database_restored' where s.relation = any (strangers) and s.ended is null;

@@ -145,7 +145,8 @@ create trigger event_delete instead of delete on event.event for each row execut
 
 create view event.change with (security_barrier) as
 select j.id, j.committed_at, j.xid, j.change,
-       quote_ident(j.schema_name) || '.' || quote_ident(j.relation_name) as relation,
+       case when j.schema_name = 'meta' then 'meta.' || j.relation_name
+            else quote_ident(j.schema_name) || '.' || quote_ident(j.relation_name) end as relation,
        j.row::json as row, j.field,
        case when j.change = 'row_insert' then event._visible_part(j.value, seen.visible) else j.value end::json as value
 from event.journal j

@@ -20,7 +20,7 @@ to public;
 
 -- What the functions above call with the caller's rights; each checks for itself what it is given.
 grant execute on function
-    event._caller(), event._slot(), event._is_caught_up(), event._replied_at(), event._publication(), event._relation(meta.relation_id), event._attnum(oid, text),
+    event._caller(), event._slot(), event._is_caught_up(), event._replied_at(), event._publication(), event._relation(meta.relation_id), event._mirror_of(text, text), event._mirrors(oid), event._attnum(oid, text),
     event._key_attnums(oid), event._key_names(meta.row_id), event._key_text(oid, text[], text[]), event._pinned_text(anyelement),
     event._partition_tree(oid), event._leaves(oid), event._check_watchable(oid), event._narrow_publications(oid),
     event._has_virtual_column(oid),
@@ -32,6 +32,8 @@ grant execute on function
     event._notification(event.journal, text, text[], integer), event._visible_part(text, text[])
 to public;
 
+-- what they show anybody can see in the catalog itself
+grant select on event.meta_schema, event.meta_table, event.meta_column, event.meta_view to public;
 grant select on event.installation, event.session, event.subscription, event.change, event.status to public;
 grant select, delete on event.event to public;
 

@@ -37,7 +37,10 @@ begin
             using errcode = 'object_not_in_prerequisite_state', hint = 'It was created with durable => false.';
     end if;
     return query
-    select e.id, e.committed_at, e.xid, e.change, quote_ident(e.schema_name) || '.' || quote_ident(e.relation_name),
+    select e.id, e.committed_at, e.xid, e.change,
+           -- behind a schema's name the keywords table and column are names like any other
+           case when e.schema_name = 'meta' then 'meta.' || e.relation_name
+                else quote_ident(e.schema_name) || '.' || quote_ident(e.relation_name) end,
            e.row::json, e.field,
            case e.change when 'row_insert' then event._visible_part(e.value, e.visible)
                          when 'gap' then '{' || e.value || '}'

@@ -1,12 +1,35 @@
 -- What can be watched, and by whom.
 
+create function event._mirror_of(schema_name text, name text) returns oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid from pg_class c
+    where schema_name = 'meta' and _mirror_of.name in ('schema', 'table', 'column', 'view')
+      and c.relnamespace = 'event'::regnamespace and c.relname = 'meta_' || _mirror_of.name and c.relkind = 'r'
+$$;
+comment on function event._mirror_of(text, text) is 'The table that mirrors a relation of meta (see mirror.sql); NULL: it is none that has one.';
+
+create function event._mirrors(relation oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select substr(c.relname, 6) from pg_class c
+    where c.oid = relation and c.relnamespace = 'event'::regnamespace
+      and c.relname in ('meta_schema', 'meta_table', 'meta_column', 'meta_view')
+$$;
+comment on function event._mirrors(oid) is 'The name in meta of what a table mirrors; NULL: nothing.';
+
 create function event._relation(relation_id meta.relation_id) returns oid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    relation oid;
+    relation oid := event._mirror_of(((relation_id).schema_id).name, (relation_id).name);
 begin
+    if relation is not null then
+        return relation;
+    end if;
     select c.oid into relation
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = ((relation_id).schema_id).name and c.relname = (relation_id).name;
@@ -70,7 +93,7 @@ begin
     if not found then
         raise exception 'relation with oid % does not exist', relation using errcode = 'undefined_table';
     end if;
-    if class.nspname in ('event', 'meta') and class.relkind in ('r', 'p') then
+    if class.nspname in ('event', 'meta') and class.relkind in ('r', 'p') and event._mirrors(relation) is null then
         reason := 'it is one of Tidewire''s own tables';
         advice := 'What Tidewire writes is not sent through it again.';
     elsif class.nspname in ('pg_catalog', 'information_schema', 'pg_toast') or class.oid < 16384 then

@@ -182,6 +182,11 @@ begin
                   hint = format('Ask its owner or a superuser to run once: select event.watch(%L);', relation::regclass);
     end if;
     perform event._note_watch(relation, false);
+    if event._mirrors(relation) is not null then
+        -- what there is already is no news: before it is published
+        perform event._mirror(null);
+        update event.installation i set mirror_until = pg_snapshot_xmax(pg_current_snapshot());
+    end if;
     perform event._publish(relation);
 end
 $$;

@@ -1,20 +1,26 @@
 -- Columns as rows: those of tables. Of a partition or a child its own definition counts, not where it comes from.
 
-create view meta.column as
-select meta.column_id(n.nspname, c.relname, a.attname) as id,
-       n.nspname::text as schema_name, c.relname::text as relation_name, a.attname::text as name,
+create view meta._columns as
+select a.attrelid as relation, meta.column_id(n.nspname, c.relname, a.attname) as id,
+       n.nspname::text collate "default" as schema_name, c.relname::text collate "default" as relation_name,
+       a.attname::text collate "default" as name,
        meta._type_text(a.atttypid, a.atttypmod) as type, a.attnum::integer as position,
-       meta._expression_text(d.adbin, d.adrelid) as "default", not a.attnotnull as nullable,
+       meta._expression_text(d.adbin, d.adrelid) collate "default" as "default", not a.attnotnull as nullable,
        coalesce(a.attnum = any (k.conkey), false) as primary_key,
        case when a.attgenerated = 's' then 'stored' when a.attgenerated = 'v' then 'virtual'
             when a.attidentity = 'a' then 'identity always' when a.attidentity = 'd' then 'identity by default' end as generated,
-       null::text as "using", col_description(c.oid, a.attnum) as comment
+       col_description(c.oid, a.attnum) as comment
 from pg_attribute a
 join pg_class c on c.oid = a.attrelid
 join pg_namespace n on n.oid = c.relnamespace
 left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 left join pg_constraint k on k.conrelid = a.attrelid and k.contype = 'p'
 where c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped and meta._is_shown(n.oid);
+comment on view meta._columns is 'meta.column, with the table''s oid.';
+
+create view meta.column as
+select id, schema_name, relation_name, name, type, position, "default", nullable, primary_key, generated, null::text as "using", comment
+from meta._columns;
 comment on view meta.column is 'Columns of tables. INSERT adds one, UPDATE alters it, DELETE drops it.';
 comment on column meta.column.id is 'Names the column.';
 comment on column meta.column.type is 'Its type, as SQL writes it.';

@@ -1,10 +1,13 @@
 -- Schemas as rows.
 
-create view meta.schema as
-select meta.schema_id(n.nspname) as id, n.nspname::text as name, pg_get_userbyid(n.nspowner)::text as owner,
-       obj_description(n.oid, 'pg_namespace') as comment
+create view meta._schemas as
+select n.oid as schema, meta.schema_id(n.nspname) as id, n.nspname::text collate "default" as name,
+       pg_get_userbyid(n.nspowner)::text collate "default" as owner, obj_description(n.oid, 'pg_namespace') collate "default" as comment
 from pg_namespace n
 where meta._is_shown(n.oid);
+comment on view meta._schemas is 'meta.schema, with the oid.';
+
+create view meta.schema as select id, name, owner, comment from meta._schemas;
 comment on view meta.schema is 'Schemas. INSERT creates one, UPDATE renames it or gives it another owner or comment, DELETE drops it if it is empty.';
 comment on column meta.schema.id is 'Names the schema.';
 comment on column meta.schema.owner is 'Its owner; given as NULL, who creates it.';

@@ -1,12 +1,17 @@
 -- Tables as rows.
 
-create view meta.table as
-select meta.relation_id(n.nspname, c.relname) as id, n.nspname::text as schema_name, c.relname::text as name,
-       pg_get_userbyid(c.relowner)::text as owner, c.relpersistence = 'u' as unlogged,
+create view meta._tables as
+select c.oid as relation, meta.relation_id(n.nspname, c.relname) as id,
+       n.nspname::text collate "default" as schema_name, c.relname::text collate "default" as name,
+       pg_get_userbyid(c.relowner)::text collate "default" as owner, c.relpersistence = 'u' as unlogged,
        c.relrowsecurity as row_security, c.relforcerowsecurity as force_row_security,
-       obj_description(c.oid, 'pg_class') as comment
+       obj_description(c.oid, 'pg_class') collate "default" as comment
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p') and meta._is_shown(n.oid);
+comment on view meta._tables is 'meta.table, with the oid.';
+
+create view meta.table as
+select id, schema_name, name, owner, unlogged, row_security, force_row_security, comment from meta._tables;
 comment on view meta.table is 'Tables, also partitioned ones and partitions. INSERT creates one without columns (they are rows of meta.column), UPDATE alters it or moves it to another schema, DELETE drops it.';
 comment on column meta.table.id is 'Names the table.';
 comment on column meta.table.owner is 'Its owner; given as NULL, who creates it.';

@@ -1,15 +1,20 @@
 -- Views as rows.
 
-create view meta.view as
-select meta.relation_id(n.nspname, c.relname) as id, n.nspname::text as schema_name, c.relname::text as name,
-       meta._query_text(c.oid) as query, c.reloptions as options, pg_get_userbyid(c.relowner)::text as owner,
-       obj_description(c.oid, 'pg_class') as comment
+create view meta._views as
+select c.oid as relation, meta.relation_id(n.nspname, c.relname) as id,
+       n.nspname::text collate "default" as schema_name, c.relname::text collate "default" as name,
+       meta._query_text(c.oid) as query, c.reloptions as options, pg_get_userbyid(c.relowner)::text collate "default" as owner,
+       obj_description(c.oid, 'pg_class') collate "default" as comment
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'v' and meta._is_shown(n.oid);
+comment on view meta._views is 'meta.view, with the oid.';
+
+create view meta.view as
+select id, schema_name, name, query, options, owner, comment from meta._views;
 comment on view meta.view is 'Views. INSERT creates one, UPDATE gives it another query, options, name, schema, owner or comment, DELETE drops it.';
 comment on column meta.view.id is 'Names the view.';
 comment on column meta.view.query is 'The query, which is taken as SQL. Another one may add columns at the end, and keeps the others'' names and types.';
-comment on column meta.view.options is 'What stands in WITH (…): security_barrier=true, security_invoker=true (15), check_option=local.';
+comment on column meta.view.options is 'What stands in WITH (...): security_barrier=true, security_invoker=true (15), check_option=local.';
 comment on column meta.view.owner is 'Its owner, with whose rights it reads; given as NULL, who creates it.';
 
 create function meta._options_clause(options text[]) returns text

@@ -13,7 +13,7 @@ use super::slot;
 use crate::error::{Error, ErrorKind, Result};
 
 /// In the order in which they need each other.
-const FILES: [&str; 20] = [
+const FILES: [&str; 21] = [
     include_str!("../../sql/meta/identifier.sql"),
     include_str!("../../sql/meta/json.sql"),
     include_str!("../../sql/meta/catalog.sql"),
@@ -31,6 +31,7 @@ const FILES: [&str; 20] = [
     include_str!("../../sql/event/read.sql"),
     include_str!("../../sql/event/retention.sql"),
     include_str!("../../sql/event/gap.sql"),
+    include_str!("../../sql/event/mirror.sql"),
     include_str!("../../sql/event/engine.sql"),
     include_str!("../../sql/event/status.sql"),
     include_str!("../../sql/event/privilege.sql"),
@@ -39,6 +40,9 @@ const FILES: [&str; 20] = [
 /// To the server a program that has just ended is there for some milliseconds more: its connections are still being closed.
 const ENDING_LOOKS: u32 = 20;
 const ENDING_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often the locks are tried for before somebody is said to be in the way; each takes up to 200 ms.
+const LOCK_TRIES: u32 = 4;
 
 /// Locks every relation of ours, for a short while each at most.
 const LOCK_OURS: &str = "set local lock_timeout = '200ms'; set local client_min_messages = warning;
@@ -127,11 +131,14 @@ async fn follow_ddl(client: &mut Client) -> Result<()> {
     }
     let transaction = client.transaction().await.map_err(error)?;
     let sql = format!(
-        "set local client_min_messages = warning; drop function if exists event._on_ddl(); {DDL};
-         revoke all on function event._on_ddl() from public;
-         -- with the rights of whoever owns what it calls, and no more
-         do $$ begin execute format('alter function event._on_ddl() owner to %s',
-             (select nspowner::regrole::text from pg_namespace where nspname = 'event')); end $$"
+        "set local client_min_messages = warning;
+         drop function if exists event._on_ddl() cascade; drop function if exists event._on_catalog() cascade; {DDL};
+         revoke all on function event._on_ddl(), event._on_catalog() from public;
+         -- with the rights of whoever owns what they call, and no more
+         do $$ declare owner text := (select nspowner::regrole::text from pg_namespace where nspname = 'event'); begin
+             execute format('alter function event._on_ddl() owner to %s', owner);
+             execute format('alter function event._on_catalog() owner to %s', owner);
+         end $$"
     );
     transaction.batch_execute(&sql).await.map_err(|source| error(source).context("cannot install"))?;
     transaction.commit().await.map_err(error)
@@ -155,18 +162,7 @@ pub async fn uninstall(client: &mut Client) -> Result<bool> {
         slot::drop(client, &slot).await?;
         return Ok(left);
     }
-    let transaction = client.transaction().await.map_err(error)?;
-    // First what somebody may be reading, so that no table of the users' is locked while this waits.
-    transaction.batch_execute(LOCK_OURS).await.map_err(|source| match source.code() {
-        Some(&SqlState::LOCK_NOT_AVAILABLE) => Error::new(ErrorKind::Setup, "somebody is using Tidewire's tables")
-            .detail("A transaction that has read or written one of schema event is still open. Nothing was removed.")
-            .hint(
-                "End it, and try again: select pid, query from pg_stat_activity where pid in (select pid from pg_locks \
-                     join pg_class c on c.oid = relation where relnamespace = 'event'::regnamespace);",
-            )
-            .source(error(source)),
-        _ => error(source),
-    })?;
+    let transaction = lock_ours(client).await?;
     let busy = transaction.query("select event._uninstall()", &[]).await.map_err(error)?;
     if let Some(row) = busy.first() {
         let table: &str = row.get(0);
@@ -179,7 +175,8 @@ pub async fn uninstall(client: &mut Client) -> Result<bool> {
         .batch_execute(
             "set local client_min_messages = warning;
              drop publication if exists tidewire;
-             drop event trigger if exists tidewire_ddl;
+             drop event trigger if exists tidewire_ddl; drop event trigger if exists tidewire_catalog;
+             drop event trigger if exists tidewire_catalog_drop;
              drop schema event cascade; drop schema meta cascade;",
         )
         .await
@@ -187,6 +184,37 @@ pub async fn uninstall(client: &mut Client) -> Result<bool> {
     transaction.commit().await.map_err(error)?;
     slot::drop(client, &slot).await?;
     Ok(true)
+}
+
+/// Begins a transaction in which nobody else uses anything of ours: first, so that no table of the users' is locked while this
+/// waits. A statement of a program that has just ended may be on its way still.
+async fn lock_ours(client: &mut Client) -> Result<Transaction<'_>> {
+    for _ in 0..LOCK_TRIES {
+        let transaction = client.transaction().await.map_err(error)?;
+        match transaction.batch_execute(LOCK_OURS).await {
+            Ok(()) => {
+                transaction.rollback().await.map_err(error)?;
+                break;
+            }
+            Err(source) if source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                transaction.rollback().await.map_err(error)?;
+                tokio::time::sleep(ENDING_PAUSE).await;
+            }
+            Err(source) => return Err(error(source)),
+        }
+    }
+    let transaction = client.transaction().await.map_err(error)?;
+    transaction.batch_execute(LOCK_OURS).await.map_err(|source| match source.code() {
+        Some(&SqlState::LOCK_NOT_AVAILABLE) => Error::new(ErrorKind::Setup, "somebody is using Tidewire's tables")
+            .detail("A transaction that has read or written one of schema event is still open. Nothing was removed.")
+            .hint(
+                "End it, and try again: select pid, query from pg_stat_activity where pid in (select pid from pg_locks \
+                     join pg_class c on c.oid = relation where relnamespace = 'event'::regnamespace);",
+            )
+            .source(error(source)),
+        _ => error(source),
+    })?;
+    Ok(transaction)
 }
 
 /// Takes the lock, and waits a moment for who served the database before.

@@ -154,6 +154,14 @@ fn no_file_is_over_500_lines() {
 }
 
 #[test]
+fn sql_is_in_ascii() {
+    // a database may be of any encoding
+    for (path, text) in sources("sql") {
+        assert!(text.is_ascii(), "{}", path.display());
+    }
+}
+
+#[test]
 fn every_sql_function_has_a_comment_and_a_fixed_search_path() {
     for (path, text) in sources("sql/event") {
         for definition in text.split("\ncreate function ").skip(1) {

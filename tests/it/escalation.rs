@@ -12,7 +12,7 @@ async fn refused(client: &Client, sql: &str) -> String {
 /// What everybody may call. Whoever adds to it thinks first of what the function does for somebody else.
 const FOR_ALL: &str =
     "_attnum _caller _caller_may_alter _check_watchable _has_virtual_column _is_caught_up _is_published _is_watched _key_attnums _key_names
-    _key_text _leaves _may_use _narrow_publications _note_own_watch _notification _partition_tree _patience _pinned_text
+    _key_text _leaves _may_use _mirror_of _mirrors _narrow_publications _note_own_watch _notification _partition_tree _patience _pinned_text
     _publication _publish _relation _replied_at _slot _status _subscribe _tidewire_may_alter _unwatch _visible_part _watch_as_caller
     _watch_explicitly ack read session_attach session_create session_delete session_detach session_pin session_share
     subscribe_column subscribe_field subscribe_row subscribe_table sync unsubscribe unwatch watch";
@@ -33,7 +33,10 @@ async fn nothing_but_the_interface_is_open_to_all() {
     assert_eq!(found, expected);
     let tables = "from pg_class where relnamespace = 'event'::regnamespace and relkind in ('r', 'p', 'v')";
     for (privilege, expected) in [
-        ("select", "change event installation session status subscription"),
+        (
+            "select",
+            "change event installation meta_column meta_schema meta_table meta_view session status subscription",
+        ),
         ("insert, update, truncate, references, trigger", "-"),
         ("delete", "event"),
     ] {

@@ -204,6 +204,10 @@ async fn who_attaches_to_a_session_that_is_being_deleted_or_pinned_finds_it_so()
 #[tokio::test]
 async fn who_waits_for_another_first_subscription_holds_no_table_meanwhile() {
     let stage = Stage::set().await;
+    if stage.client.major().await < 15 {
+        eprintln!("not tried: before 15 who alters a publication waits for nobody");
+        return;
+    }
     stage.client.sql("create table a (id int primary key); create table b (id int primary key)").await;
     // the publication is altered, and that is not committed
     stage.one.sql("begin").await;

@@ -4,6 +4,7 @@
 mod read;
 mod refused;
 mod round_trip;
+mod told;
 mod written;
 
 use crate::support::{Client, Database};
