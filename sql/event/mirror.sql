@@ -134,9 +134,14 @@ create function event._catalog_mark() returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
+    -- neither temporary tables, which come and go all the time, nor our own partitions
+    with shown as materialized (
+        select c.oid, c.xmin as changed from pg_class c
+        where c.relkind in ('r', 'p', 'v') and c.relnamespace in (select s.schema from meta._schemas s)
+    )
     select md5(concat_ws('|',
-        (select sum(hashtextextended(concat(c.oid, '/', c.xmin), 0)) from pg_class c where c.relkind in ('r', 'p', 'v') and c.relnamespace in (select s.schema from meta._schemas s)),
-        (select sum(hashtextextended(concat(a.attrelid, '/', a.attnum, '/', a.xmin), 0)) from pg_attribute a where a.attrelid >= 16384),
+        (select sum(hashtextextended(concat(c.oid, '/', c.changed), 0)) from shown c),
+        (select sum(hashtextextended(concat(a.attrelid, '/', a.attnum, '/', a.xmin), 0)) from pg_attribute a where a.attrelid in (select c.oid from shown c)),
         (select sum(hashtextextended(concat(d.oid, '/', d.xmin), 0)) from pg_attrdef d),
         (select sum(hashtextextended(concat(n.oid, '/', n.xmin), 0)) from pg_namespace n),
         (select sum(hashtextextended(concat(d.objoid, '/', d.objsubid, '/', d.xmin), 0)) from pg_description d where d.objoid >= 2200),
