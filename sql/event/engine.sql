@@ -220,14 +220,10 @@ create function event._sweep_schema() returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    is_overdue boolean;
 begin
     delete from event.overdue where not privileges;
-    is_overdue := found;
-    perform event._sweep_mirrors(is_overdue);
     -- the event trigger has done the rest already
-    if is_overdue or not exists (select from pg_event_trigger t where t.evtname = 'tidewire_ddl' and t.evtenabled in ('O', 'A')) then
+    if found or not exists (select from pg_event_trigger t where t.evtname = 'tidewire_ddl' and t.evtenabled in ('O', 'A')) then
         perform event._redescribe(null);
         perform event._spare_writers(null);
     end if;

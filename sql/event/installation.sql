@@ -12,16 +12,13 @@ create table event.installation (
     home text,
     gap_from text collate "C",
     gap_reason text,
-    catalog text,
-    mirror_until xid8
+    catalog text
 );
 comment on table event.installation is 'One row: which version of Tidewire''s schemas is installed, and the names of its publication and replication slot.';
 comment on column event.installation.home is 'What event._home() was when the engine last started.';
 comment on column event.installation.gap_from is 'Changes are lost, and the sessions have yet to be told: the last that they were told of.';
 comment on column event.installation.gap_reason is 'Why they are lost.';
 comment on column event.installation.catalog is 'What event._catalog_mark() was at the last look.';
-comment on column event.installation.mirror_until is
-    'Transactions before this one were open when the first subscribed to the catalog: until they have ended, it is looked at again and again.';
 comment on column event.installation.privileges is 'What event._privileges() was when subscriptions were last looked at.';
 comment on column event.installation.look_again_until is
     'Transactions before this one were open then, and may have subscribed by what they were allowed before: until they have ended, subscriptions are looked at again.';

@@ -68,7 +68,8 @@ begin
          insert into %3$s (%1$s)
          select %1$s from now
          where (select count(*) from gone) >= 0 and (select count(*) from changed) >= 0
-           and not exists (select from %3$s m where m.id = now.id)',
+           and not exists (select from %3$s m where m.id = now.id)
+         on conflict (id) do nothing',
         columns, '_' || what || 's', mirror, of_these, known, differs)
     using relations, schema_names, names;
 end
@@ -128,8 +129,28 @@ end
 $$;
 comment on function event._mirror(oid[]) is 'Follows a schema change of these relations, and what hangs on them; NULL: whatever there is.';
 
--- Where there are no event triggers, a look has to find out whether there is anything to follow; and a transaction that was open when the
--- first subscribed may change the schema and not know that anybody wants to be told.
+-- In the subscriber's transaction, before the mirror is published: what there is already is no news. One at a time, and whoever
+-- locks what a view reads is not waited for: the subscriber is told that the catalog is busy.
+create function event._fill_mirrors() returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
+as $$
+begin
+    -- "tide", "meta"
+    perform pg_advisory_xact_lock(x'74696465'::int, x'6d657461'::int);
+    perform event._mirror(null);
+exception when lock_not_available then
+    raise exception 'the catalog is busy'
+        using errcode = 'lock_not_available',
+              detail = 'Another first subscription to it is not committed, or a table that a view reads is locked.',
+              hint = 'Try again.';
+end
+$$;
+comment on function event._fill_mirrors() is 'Makes the mirrors what is there, for the first who subscribes.';
+
+-- Whatever the event triggers did not follow (what was done without them, or by a transaction that began before anybody subscribed, or
+-- concerns more than they look at) changes it too.
 create function event._catalog_mark() returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -137,43 +158,38 @@ as $$
     -- neither temporary tables, which come and go all the time, nor our own partitions
     with shown as materialized (
         select c.oid, c.xmin as changed from pg_class c
-        where c.relkind in ('r', 'p', 'v') and c.relnamespace in (select s.schema from meta._schemas s)
+        where c.relkind <> 't' and c.relnamespace in (select s.schema from meta._schemas s)
     )
     select md5(concat_ws('|',
         (select sum(hashtextextended(concat(c.oid, '/', c.changed), 0)) from shown c),
         (select sum(hashtextextended(concat(a.attrelid, '/', a.attnum, '/', a.xmin), 0)) from pg_attribute a where a.attrelid in (select c.oid from shown c)),
-        (select sum(hashtextextended(concat(d.oid, '/', d.xmin), 0)) from pg_attrdef d),
-        (select sum(hashtextextended(concat(n.oid, '/', n.xmin), 0)) from pg_namespace n),
-        (select sum(hashtextextended(concat(d.objoid, '/', d.objsubid, '/', d.xmin), 0)) from pg_description d where d.objoid >= 2200),
-        (select sum(hashtextextended(concat(w.oid, '/', w.xmin), 0)) from pg_rewrite w),
+        (select sum(hashtextextended(concat(d.oid, '/', d.xmin), 0)) from pg_attrdef d where d.adrelid in (select c.oid from shown c)),
+        (select sum(hashtextextended(concat(k.oid, '/', k.xmin), 0)) from pg_constraint k where k.contype = 'p' and k.conrelid in (select c.oid from shown c)),
+        (select sum(hashtextextended(concat(n.oid, '/', n.xmin), 0)) from pg_namespace n where meta._is_shown(n.oid)),
+        (select sum(hashtextextended(concat(d.objoid, '/', d.objsubid, '/', d.xmin), 0)) from pg_description d
+         where d.objoid in (select c.oid from shown c) or d.classoid = 'pg_namespace'::regclass),
+        (select sum(hashtextextended(concat(w.oid, '/', w.xmin), 0)) from pg_rewrite w where w.ev_class in (select c.oid from shown c)),
+        (select sum(hashtextextended(concat(t.oid, '/', t.xmin), 0)) from pg_type t where t.oid >= 16384 and t.typrelid = 0 and t.typelem = 0),
+        (select sum(hashtextextended(concat(p.oid, '/', p.xmin), 0)) from pg_proc p where p.oid >= 16384),
         (select sum(hashtextextended(concat(r.oid, '/', r.rolname), 0)) from pg_roles r)))
 $$;
 comment on function event._catalog_mark() is 'Another text when something changed that the mirrors may show.';
 
-create function event._sweep_mirrors(is_overdue boolean) returns void
+create function event._sweep_mirrors() returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     mark text;
-    installed event.installation;
 begin
     if not event._is_mirroring() then
         return;
     end if;
-    select * into installed from event.installation;
-    if installed.mirror_until is null and not is_overdue
-       and exists (select from pg_event_trigger t where t.evtname = 'tidewire_catalog' and t.evtenabled in ('O', 'A')) then
-        return;
-    end if;
     mark := event._catalog_mark();
-    if mark is distinct from installed.catalog or is_overdue then
+    if mark is distinct from (select i.catalog from event.installation i) then
         perform event._mirror(null);
+        update event.installation i set catalog = mark;
     end if;
-    update event.installation i
-    set catalog = mark,
-        mirror_until = case when i.mirror_until > pg_snapshot_xmin(pg_current_snapshot()) then i.mirror_until end
-    where i.catalog is distinct from mark or i.mirror_until is not null;
 end
 $$;
-comment on function event._sweep_mirrors(boolean) is 'Follows what schema changes no event trigger did.';
+comment on function event._sweep_mirrors() is 'Compares the mirrors with the catalog when anything in it has changed.';

@@ -88,6 +88,9 @@ begin
     from pg_class c
     where c.oid in (select event._leaves(_note_watch.relation)) and c.relreplident <> 'f'
     on conflict (relation) do nothing;
+    if event._mirrors(_note_watch.relation) is not null and not event._is_published(_note_watch.relation) then
+        perform event._fill_mirrors();
+    end if;
 end
 $$;
 comment on function event._note_watch(oid, boolean) is 'Remembers a table''s replica identity before it is changed.';
@@ -182,11 +185,6 @@ begin
                   hint = format('Ask its owner or a superuser to run once: select event.watch(%L);', relation::regclass);
     end if;
     perform event._note_watch(relation, false);
-    if event._mirrors(relation) is not null then
-        -- what there is already is no news: before it is published
-        perform event._mirror(null);
-        update event.installation i set mirror_until = pg_snapshot_xmax(pg_current_snapshot());
-    end if;
     perform event._publish(relation);
 end
 $$;

@@ -1,6 +1,7 @@
 -- The catalog as data: what its relations share. They are views above pg_catalog, and what is written to them is done by DDL with the
--- caller's own rights. These functions have no search path of their own: what the caller gives as SQL (types, defaults, queries)
--- means what it means to the caller. They name everything of PostgreSQL's with its schema instead.
+-- caller's own rights. The triggers have no search path of their own: what the caller gives as SQL (types, defaults, queries) means what
+-- it means to the caller. So they do nothing but execute what functions with a fixed one have put together: an operator or a
+-- function that somebody made for the caller to come by is not called.
 
 create function meta._is_shown(schema oid) returns boolean
 language sql stable
@@ -13,19 +14,22 @@ comment on function meta._is_shown(oid) is 'Whether meta shows a schema and what
 -- With its schema unless it is PostgreSQL's own, whatever the caller's search path is: one text for one type.
 create function meta._type_text(type oid, typmod integer) returns text
 language sql stable
-set search_path = pg_catalog
+set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
+set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 as $$ select format_type(type, typmod) $$;
 comment on function meta._type_text(oid, integer) is 'A type as SQL writes it, always the same.';
 
 create function meta._expression_text(expression pg_node_tree, relation oid) returns text
 language sql stable
-set search_path = pg_catalog
+set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
+set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 as $$ select pg_get_expr(expression, relation) $$;
 comment on function meta._expression_text(pg_node_tree, oid) is 'An expression of a relation as SQL writes it, always the same.';
 
 create function meta._query_text(view oid) returns text
 language sql stable
-set search_path = pg_catalog
+set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
+set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 as $$ select rtrim(ltrim(pg_get_viewdef(view)), ';') $$;
 comment on function meta._query_text(oid) is 'A view''s query as SQL writes it, always the same.';
 
@@ -51,20 +55,34 @@ comment on function meta._type_given(text) is 'A type''s name as it was given, w
 
 create function meta._name_given(name text, what text) returns void
 language plpgsql immutable
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if name is null then
         raise exception 'a % needs a name', what using errcode = 'not_null_violation';
     end if;
-    if name = '' or pg_catalog.octet_length(name) > 63 then
+    if name = '' or octet_length(name) > 63 then
         raise exception 'a name has 1 to 63 bytes' using errcode = 'invalid_name';
     end if;
 end
 $$;
 comment on function meta._name_given(text, text) is 'An error unless it is a name: PostgreSQL would cut a longer one in silence.';
 
+create function meta._flag_given(flag boolean, what text) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if flag is null then
+        raise exception '% is true or false', what using errcode = 'not_null_violation';
+    end if;
+end
+$$;
+comment on function meta._flag_given(boolean, text) is 'An error for NULL: who updates to it means nothing that could be done.';
+
 create function meta._refuse(what text, advice text) returns void
 language plpgsql immutable
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     raise exception '%', what using errcode = 'feature_not_supported', hint = advice;

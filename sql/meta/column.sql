@@ -32,6 +32,7 @@ comment on column meta.column.using is 'Always NULL. Given with another type: th
 
 create function meta._default_clause("default" text, generated text) returns text
 language plpgsql immutable
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     case
@@ -56,45 +57,89 @@ end
 $$;
 comment on function meta._default_clause(text, text) is 'How SQL says what a column gets by itself.';
 
+create function meta._column_named(given meta.column) returns meta.column
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    given.schema_name := coalesce(given.schema_name, (((given.id).relation_id).schema_id).name);
+    given.relation_name := coalesce(given.relation_name, ((given.id).relation_id).name);
+    given.name := coalesce(given.name, (given.id).name);
+    perform meta._name_given(given.schema_name, 'column''s schema'), meta._name_given(given.relation_name, 'column''s table'),
+            meta._name_given(given.name, 'column');
+    return given;
+end
+$$;
+comment on function meta._column_named(meta.column) is 'The row with its names, which may have been given as its id.';
+
+create function meta._column_now(given meta.column) returns meta.column
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c from meta.column c
+    where c.schema_name = (given).schema_name and c.relation_name = (given).relation_name and c.name = (given).name
+$$;
+comment on function meta._column_now(meta.column) is 'The row as it is.';
+
+create function meta._is_other_type(old meta.column, new meta.column) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select (new).type is distinct from (old).type $$;
+comment on function meta._is_other_type(meta.column, meta.column) is 'Whether the type is to change.';
+
+create function meta._column_insert_ddl(new meta.column) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ddl text[] := '{}';
+    place text;
+    last integer;
+begin
+    place := format('%I.%I', new.schema_name, new.relation_name);
+    select max(a.attnum) into last
+    from pg_attribute a where a.attrelid = to_regclass(place) and a.attnum > 0;
+    if new.position is not null and new.position <> coalesce(last, 0) + 1 then
+        perform meta._refuse('a new column comes last', 'Leave position out.');
+    end if;
+    ddl := array_append(ddl, 'alter table ' || place || ' add column ' || quote_ident(new.name) || ' '
+            -- looked at before, by the caller's own search path
+            || new.type || E'\n' || meta._default_clause(new."default", new.generated)
+            || case when new.nullable is false then ' not null' else '' end
+            || case when new.primary_key then ' primary key' else '' end);
+    if new.comment is not null then
+        ddl := array_append(ddl, format('comment on column %s.%I is %L', place, new.name, new.comment));
+    end if;
+    return ddl;
+end
+$$;
+comment on function meta._column_insert_ddl(meta.column) is 'The statements for it.';
+
 create function meta._column_insert() returns trigger
 language plpgsql
 as $$
 declare
-    place text;
-    last integer;
+    statement text;
 begin
-    new.schema_name := coalesce(new.schema_name, (((new.id).relation_id).schema_id).name);
-    new.relation_name := coalesce(new.relation_name, ((new.id).relation_id).name);
-    new.name := coalesce(new.name, (new.id).name);
-    perform meta._name_given(new.schema_name, 'column''s schema'), meta._name_given(new.relation_name, 'column''s table'),
-            meta._name_given(new.name, 'column');
-    place := pg_catalog.format('%I.%I', new.schema_name, new.relation_name);
-    select pg_catalog.max(a.attnum) into last
-    from pg_catalog.pg_attribute a where a.attrelid = pg_catalog.to_regclass(place) and a.attnum > 0;
-    if new.position is not null and new.position <> coalesce(last, 0) + 1 then
-        perform meta._refuse('a new column comes last', 'Leave position out.');
-    end if;
-    execute 'alter table ' || place || ' add column ' || pg_catalog.quote_ident(new.name) || ' '
-            || meta._type_given(new.type) || meta._default_clause(new."default", new.generated)
-            || case when new.nullable is false then ' not null' else '' end
-            || case when new.primary_key then ' primary key' else '' end;
-    if new.comment is not null then
-        execute pg_catalog.format('comment on column %s.%I is %L', place, new.name, new.comment);
-    end if;
-    select * into strict new from meta.column c
-    where c.schema_name = new.schema_name and c.relation_name = new.relation_name and c.name = new.name;
-    return new;
+    new := meta._column_named(new);
+    perform meta._type_given(new.type);
+    foreach statement in array meta._column_insert_ddl(new) loop
+        execute statement;
+    end loop;
+    return meta._column_now(new);
 end
 $$;
 comment on function meta._column_insert() is 'ALTER TABLE ADD COLUMN.';
 
 -- One ALTER TABLE where it can be one: a table is rewritten at most once.
-create function meta._column_update() returns trigger
-language plpgsql
+create function meta._column_update_ddl(old meta.column, new meta.column) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
 as $$
 declare
-    place constant text := pg_catalog.format('%I.%I', old.schema_name, old.relation_name);
-    alter_column constant text := pg_catalog.format('alter column %I ', old.name);
+    ddl text[] := '{}';
+    place constant text := format('%I.%I', old.schema_name, old.relation_name);
+    alter_column constant text := format('alter column %I ', old.name);
     key name;
     todo text[] := '{}';
     later text[] := '{}';
@@ -127,31 +172,35 @@ begin
     elsif new.generated in ('stored', 'virtual') and old.generated is null then
         perform meta._refuse('a column does not become a generated one', 'Drop it and add another.');
     elsif new.generated in ('stored', 'virtual') and new."default" is distinct from old."default" then
-        if pg_catalog.current_setting('server_version_num')::pg_catalog.int4 < 170000 then
+        if current_setting('server_version_num')::int4 < 170000 then
             perform meta._refuse('before PostgreSQL 17 a generated column keeps its expression', 'Drop it and add another.');
         end if;
         todo := todo || (alter_column || 'set expression as (' || new."default" || E'\n)');
     end if;
     if new.type is distinct from old.type then
-        todo := todo || (alter_column || 'type ' || meta._type_given(new.type)
+        todo := todo || (alter_column || 'type ' || new.type || E'\n'
                          || coalesce(' using (' || new."using" || E'\n)', ''));
     end if;
+    perform meta._flag_given(new.nullable, 'nullable'), meta._flag_given(new.primary_key, 'primary_key');
     if new.nullable is distinct from old.nullable and not (new.primary_key and not old.primary_key) then
         todo := todo || (alter_column || case when new.nullable then 'drop not null' else 'set not null' end);
     end if;
     if new.primary_key is distinct from old.primary_key then
         if new.primary_key then
-            todo := todo || pg_catalog.format('add primary key (%I)', old.name);
+            todo := todo || format('add primary key (%I)', old.name);
         else
-            select k.conname into strict key from pg_catalog.pg_constraint k
-            where k.conrelid = pg_catalog.to_regclass(place) and k.contype = 'p';
-            todo := pg_catalog.format('drop constraint %I', key) || todo;
+            select k.conname into key from pg_constraint k
+            where k.conrelid = to_regclass(place) and k.contype = 'p';
+            -- it goes with the first of several columns
+            if found then
+                todo := format('drop constraint %I', key) || todo;
+            end if;
         end if;
     end if;
     if new.generated like 'identity%' and coalesce(old.generated, '') not like 'identity%' then
         later := later || (alter_column || 'add' || meta._default_clause(new."default", new.generated));
     elsif new.generated like 'identity%' and new.generated <> old.generated then
-        later := later || (alter_column || 'set generated ' || pg_catalog.substr(new.generated, 10));
+        later := later || (alter_column || 'set generated ' || substr(new.generated, 10));
     elsif new.generated like 'identity%' and new."default" is not null then
         perform meta._default_clause(new."default", new.generated);
     end if;
@@ -162,22 +211,37 @@ begin
     if new.generated is not null and new.generated not in ('stored', 'virtual') then
         perform meta._default_clause(new."default", new.generated);
     end if;
-    if pg_catalog.cardinality(todo) > 0 then
-        execute 'alter table ' || place || ' ' || pg_catalog.array_to_string(todo, ', ');
+    if cardinality(todo) > 0 then
+        ddl := array_append(ddl, 'alter table ' || place || ' ' || array_to_string(todo, ', '));
     end if;
-    if pg_catalog.cardinality(later) > 0 then
-        execute 'alter table ' || place || ' ' || pg_catalog.array_to_string(later, ', ');
+    if cardinality(later) > 0 then
+        ddl := array_append(ddl, 'alter table ' || place || ' ' || array_to_string(later, ', '));
     end if;
     if new.comment is distinct from old.comment then
-        execute pg_catalog.format('comment on column %s.%I is %L', place, old.name, new.comment);
+        ddl := array_append(ddl, format('comment on column %s.%I is %L', place, old.name, new.comment));
     end if;
     if new.name is distinct from old.name then
         perform meta._name_given(new.name, 'column');
-        execute pg_catalog.format('alter table %s rename column %I to %I', place, old.name, new.name);
+        ddl := array_append(ddl, format('alter table %s rename column %I to %I', place, old.name, new.name));
     end if;
-    select * into strict new from meta.column c
-    where c.schema_name = new.schema_name and c.relation_name = new.relation_name and c.name = new.name;
-    return new;
+    return ddl;
+end
+$$;
+comment on function meta._column_update_ddl(meta.column, meta.column) is 'The statements for it.';
+
+create function meta._column_update() returns trigger
+language plpgsql
+as $$
+declare
+    statement text;
+begin
+    if meta._is_other_type(old, new) then
+        perform meta._type_given(new.type);
+    end if;
+    foreach statement in array meta._column_update_ddl(old, new) loop
+        execute statement;
+    end loop;
+    return meta._column_now(new);
 end
 $$;
 comment on function meta._column_update() is 'ALTER TABLE ALTER COLUMN and RENAME COLUMN, COMMENT.';

@@ -12,43 +12,92 @@ comment on view meta.schema is 'Schemas. INSERT creates one, UPDATE renames it o
 comment on column meta.schema.id is 'Names the schema.';
 comment on column meta.schema.owner is 'Its owner; given as NULL, who creates it.';
 
+create function meta._schema_named(given meta.schema) returns meta.schema
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    given.name := coalesce(given.name, (given.id).name);
+    perform meta._name_given(given.name, 'schema');
+    return given;
+end
+$$;
+comment on function meta._schema_named(meta.schema) is 'The row with its name, which may have been given as its id.';
+
+create function meta._schema_now(given meta.schema) returns meta.schema
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select s from meta.schema s where s.name = (given).name $$;
+comment on function meta._schema_now(meta.schema) is 'The row as it is.';
+
+create function meta._schema_insert_ddl(new meta.schema) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ddl text[] := '{}';
+begin
+    ddl := array_append(ddl, format('create schema %I', new.name)
+            || case when new.owner is not null then format(' authorization %I', new.owner) else '' end);
+    if new.comment is not null then
+        ddl := array_append(ddl, format('comment on schema %I is %L', new.name, new.comment));
+    end if;
+    return ddl;
+end
+$$;
+comment on function meta._schema_insert_ddl(meta.schema) is 'The statements for it.';
+
 create function meta._schema_insert() returns trigger
 language plpgsql
 as $$
+declare
+    statement text;
 begin
-    new.name := coalesce(new.name, (new.id).name);
-    perform meta._name_given(new.name, 'schema');
-    execute pg_catalog.format('create schema %I', new.name)
-            || case when new.owner is not null then pg_catalog.format(' authorization %I', new.owner) else '' end;
-    if new.comment is not null then
-        execute pg_catalog.format('comment on schema %I is %L', new.name, new.comment);
-    end if;
-    select * into strict new from meta.schema s where s.name = new.name;
-    return new;
+    new := meta._schema_named(new);
+    foreach statement in array meta._schema_insert_ddl(new) loop
+        execute statement;
+    end loop;
+    return meta._schema_now(new);
 end
 $$;
 comment on function meta._schema_insert() is 'CREATE SCHEMA.';
 
-create function meta._schema_update() returns trigger
-language plpgsql
+create function meta._schema_update_ddl(old meta.schema, new meta.schema) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
 as $$
+declare
+    ddl text[] := '{}';
 begin
     if new.id is distinct from old.id then
         perform meta._refuse('an id follows the names that it is made of', 'Update name.');
     end if;
     if new.comment is distinct from old.comment then
-        execute pg_catalog.format('comment on schema %I is %L', old.name, new.comment);
+        ddl := array_append(ddl, format('comment on schema %I is %L', old.name, new.comment));
     end if;
     if new.owner is distinct from old.owner then
         perform meta._name_given(new.owner, 'schema''s owner');
-        execute pg_catalog.format('alter schema %I owner to %I', old.name, new.owner);
+        ddl := array_append(ddl, format('alter schema %I owner to %I', old.name, new.owner));
     end if;
     if new.name is distinct from old.name then
         perform meta._name_given(new.name, 'schema');
-        execute pg_catalog.format('alter schema %I rename to %I', old.name, new.name);
+        ddl := array_append(ddl, format('alter schema %I rename to %I', old.name, new.name));
     end if;
-    select * into strict new from meta.schema s where s.name = new.name;
-    return new;
+    return ddl;
+end
+$$;
+comment on function meta._schema_update_ddl(meta.schema, meta.schema) is 'The statements for it.';
+
+create function meta._schema_update() returns trigger
+language plpgsql
+as $$
+declare
+    statement text;
+begin
+    foreach statement in array meta._schema_update_ddl(old, new) loop
+        execute statement;
+    end loop;
+    return meta._schema_now(new);
 end
 $$;
 comment on function meta._schema_update() is 'ALTER SCHEMA, COMMENT.';

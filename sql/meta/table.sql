@@ -18,74 +18,123 @@ comment on column meta.table.owner is 'Its owner; given as NULL, who creates it.
 comment on column meta.table.row_security is 'Whether its policies apply to others than its owner.';
 comment on column meta.table.force_row_security is 'Whether they apply to its owner too.';
 
+create function meta._table_named(given meta.table) returns meta.table
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    given.schema_name := coalesce(given.schema_name, ((given.id).schema_id).name);
+    given.name := coalesce(given.name, (given.id).name);
+    perform meta._name_given(given.schema_name, 'table''s schema'), meta._name_given(given.name, 'table');
+    return given;
+end
+$$;
+comment on function meta._table_named(meta.table) is 'The row with its names, which may have been given as its id.';
+
+create function meta._table_now(given meta.table) returns meta.table
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select t from meta.table t where t.schema_name = (given).schema_name and t.name = (given).name $$;
+comment on function meta._table_now(meta.table) is 'The row as it is.';
+
+create function meta._table_insert_ddl(new meta.table) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ddl text[] := '{}';
+    place text;
+begin
+    place := format('%I.%I', new.schema_name, new.name);
+    ddl := array_append(ddl, 'create ' || case when new.unlogged then 'unlogged ' else '' end || 'table ' || place || ' ()');
+    if new.row_security then
+        ddl := array_append(ddl, 'alter table ' || place || ' enable row level security');
+    end if;
+    if new.force_row_security then
+        ddl := array_append(ddl, 'alter table ' || place || ' force row level security');
+    end if;
+    if new.comment is not null then
+        ddl := array_append(ddl, format('comment on table %s is %L', place, new.comment));
+    end if;
+    -- last: then it may be somebody else's
+    if new.owner is not null then
+        ddl := array_append(ddl, format('alter table %s owner to %I', place, new.owner));
+    end if;
+    return ddl;
+end
+$$;
+comment on function meta._table_insert_ddl(meta.table) is 'The statements for it.';
+
 create function meta._table_insert() returns trigger
 language plpgsql
 as $$
 declare
-    place text;
+    statement text;
 begin
-    new.schema_name := coalesce(new.schema_name, ((new.id).schema_id).name);
-    new.name := coalesce(new.name, (new.id).name);
-    perform meta._name_given(new.schema_name, 'table''s schema'), meta._name_given(new.name, 'table');
-    place := pg_catalog.format('%I.%I', new.schema_name, new.name);
-    execute 'create ' || case when new.unlogged then 'unlogged ' else '' end || 'table ' || place || ' ()';
-    if new.row_security then
-        execute 'alter table ' || place || ' enable row level security';
-    end if;
-    if new.force_row_security then
-        execute 'alter table ' || place || ' force row level security';
-    end if;
-    if new.comment is not null then
-        execute pg_catalog.format('comment on table %s is %L', place, new.comment);
-    end if;
-    -- last: then it may be somebody else's
-    if new.owner is not null then
-        execute pg_catalog.format('alter table %s owner to %I', place, new.owner);
-    end if;
-    select * into strict new from meta.table t where t.schema_name = new.schema_name and t.name = new.name;
-    return new;
+    new := meta._table_named(new);
+    foreach statement in array meta._table_insert_ddl(new) loop
+        execute statement;
+    end loop;
+    return meta._table_now(new);
 end
 $$;
 comment on function meta._table_insert() is 'CREATE TABLE.';
+
+create function meta._table_update_ddl(old meta.table, new meta.table) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ddl text[] := '{}';
+    place text := format('%I.%I', old.schema_name, old.name);
+begin
+    if new.id is distinct from old.id then
+        perform meta._refuse('an id follows the names that it is made of', 'Update schema_name or name.');
+    end if;
+    perform meta._flag_given(new.unlogged, 'unlogged'), meta._flag_given(new.row_security, 'row_security'),
+            meta._flag_given(new.force_row_security, 'force_row_security');
+    if new.unlogged is distinct from old.unlogged then
+        ddl := array_append(ddl, 'alter table ' || place || case when new.unlogged then ' set unlogged' else ' set logged' end);
+    end if;
+    if new.row_security is distinct from old.row_security then
+        ddl := array_append(ddl, 'alter table ' || place || case when new.row_security then ' enable' else ' disable' end || ' row level security');
+    end if;
+    if new.force_row_security is distinct from old.force_row_security then
+        ddl := array_append(ddl, 'alter table ' || place || case when new.force_row_security then ' force' else ' no force' end
+                || ' row level security');
+    end if;
+    if new.comment is distinct from old.comment then
+        ddl := array_append(ddl, format('comment on table %s is %L', place, new.comment));
+    end if;
+    if new.name is distinct from old.name then
+        perform meta._name_given(new.name, 'table');
+        ddl := array_append(ddl, format('alter table %s rename to %I', place, new.name));
+        place := format('%I.%I', old.schema_name, new.name);
+    end if;
+    if new.schema_name is distinct from old.schema_name then
+        perform meta._name_given(new.schema_name, 'table''s schema');
+        ddl := array_append(ddl, format('alter table %s set schema %I', place, new.schema_name));
+        place := format('%I.%I', new.schema_name, new.name);
+    end if;
+    if new.owner is distinct from old.owner then
+        perform meta._name_given(new.owner, 'table''s owner');
+        ddl := array_append(ddl, format('alter table %s owner to %I', place, new.owner));
+    end if;
+    return ddl;
+end
+$$;
+comment on function meta._table_update_ddl(meta.table, meta.table) is 'The statements for it.';
 
 create function meta._table_update() returns trigger
 language plpgsql
 as $$
 declare
-    place text := pg_catalog.format('%I.%I', old.schema_name, old.name);
+    statement text;
 begin
-    if new.id is distinct from old.id then
-        perform meta._refuse('an id follows the names that it is made of', 'Update schema_name or name.');
-    end if;
-    if new.unlogged is distinct from old.unlogged then
-        execute 'alter table ' || place || case when new.unlogged then ' set unlogged' else ' set logged' end;
-    end if;
-    if new.row_security is distinct from old.row_security then
-        execute 'alter table ' || place || case when new.row_security then ' enable' else ' disable' end || ' row level security';
-    end if;
-    if new.force_row_security is distinct from old.force_row_security then
-        execute 'alter table ' || place || case when new.force_row_security then ' force' else ' no force' end
-                || ' row level security';
-    end if;
-    if new.comment is distinct from old.comment then
-        execute pg_catalog.format('comment on table %s is %L', place, new.comment);
-    end if;
-    if new.name is distinct from old.name then
-        perform meta._name_given(new.name, 'table');
-        execute pg_catalog.format('alter table %s rename to %I', place, new.name);
-        place := pg_catalog.format('%I.%I', old.schema_name, new.name);
-    end if;
-    if new.schema_name is distinct from old.schema_name then
-        perform meta._name_given(new.schema_name, 'table''s schema');
-        execute pg_catalog.format('alter table %s set schema %I', place, new.schema_name);
-        place := pg_catalog.format('%I.%I', new.schema_name, new.name);
-    end if;
-    if new.owner is distinct from old.owner then
-        perform meta._name_given(new.owner, 'table''s owner');
-        execute pg_catalog.format('alter table %s owner to %I', place, new.owner);
-    end if;
-    select * into strict new from meta.table t where t.schema_name = new.schema_name and t.name = new.name;
-    return new;
+    foreach statement in array meta._table_update_ddl(old, new) loop
+        execute statement;
+    end loop;
+    return meta._table_now(new);
 end
 $$;
 comment on function meta._table_update() is 'ALTER TABLE, COMMENT.';

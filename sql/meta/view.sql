@@ -19,6 +19,7 @@ comment on column meta.view.owner is 'Its owner, with whose rights it reads; giv
 
 create function meta._options_clause(options text[]) returns text
 language sql immutable
+set search_path = pg_catalog, pg_temp
 as $$
     select coalesce(' with (' || string_agg(format('%I = %L', split_part(u.option, '=', 1), nullif(substr(u.option, strpos(u.option, '=') + 1), '')),
                                             ', ' order by u.place) || ')', '')
@@ -26,63 +27,110 @@ as $$
 $$;
 comment on function meta._options_clause(text[]) is 'How SQL says the options of a relation.';
 
+create function meta._view_named(given meta.view) returns meta.view
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    given.schema_name := coalesce(given.schema_name, ((given.id).schema_id).name);
+    given.name := coalesce(given.name, (given.id).name);
+    perform meta._name_given(given.schema_name, 'view''s schema'), meta._name_given(given.name, 'view');
+    return given;
+end
+$$;
+comment on function meta._view_named(meta.view) is 'The row with its names, which may have been given as its id.';
+
+create function meta._view_now(given meta.view) returns meta.view
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select v from meta.view v where v.schema_name = (given).schema_name and v.name = (given).name $$;
+comment on function meta._view_now(meta.view) is 'The row as it is.';
+
+create function meta._view_insert_ddl(new meta.view) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ddl text[] := '{}';
+    place text;
+begin
+    if new.query is null then
+        raise exception 'a view needs a query' using errcode = 'not_null_violation';
+    end if;
+    place := format('%I.%I', new.schema_name, new.name);
+    ddl := array_append(ddl, 'create view ' || place || meta._options_clause(new.options) || ' as ' || new.query);
+    if new.comment is not null then
+        ddl := array_append(ddl, format('comment on view %s is %L', place, new.comment));
+    end if;
+    if new.owner is not null then
+        ddl := array_append(ddl, format('alter view %s owner to %I', place, new.owner));
+    end if;
+    return ddl;
+end
+$$;
+comment on function meta._view_insert_ddl(meta.view) is 'The statements for it.';
+
 create function meta._view_insert() returns trigger
 language plpgsql
 as $$
 declare
-    place text;
+    statement text;
 begin
-    new.schema_name := coalesce(new.schema_name, ((new.id).schema_id).name);
-    new.name := coalesce(new.name, (new.id).name);
-    perform meta._name_given(new.schema_name, 'view''s schema'), meta._name_given(new.name, 'view');
-    if new.query is null then
-        raise exception 'a view needs a query' using errcode = 'not_null_violation';
-    end if;
-    place := pg_catalog.format('%I.%I', new.schema_name, new.name);
-    execute 'create view ' || place || meta._options_clause(new.options) || ' as ' || new.query;
-    if new.comment is not null then
-        execute pg_catalog.format('comment on view %s is %L', place, new.comment);
-    end if;
-    if new.owner is not null then
-        execute pg_catalog.format('alter view %s owner to %I', place, new.owner);
-    end if;
-    select * into strict new from meta.view v where v.schema_name = new.schema_name and v.name = new.name;
-    return new;
+    new := meta._view_named(new);
+    foreach statement in array meta._view_insert_ddl(new) loop
+        execute statement;
+    end loop;
+    return meta._view_now(new);
 end
 $$;
 comment on function meta._view_insert() is 'CREATE VIEW.';
 
-create function meta._view_update() returns trigger
-language plpgsql
+create function meta._view_update_ddl(old meta.view, new meta.view) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
 as $$
 declare
-    place text := pg_catalog.format('%I.%I', old.schema_name, old.name);
+    ddl text[] := '{}';
+    place text := format('%I.%I', old.schema_name, old.name);
 begin
     if new.id is distinct from old.id then
         perform meta._refuse('an id follows the names that it is made of', 'Update schema_name or name.');
     end if;
     if new.query is distinct from old.query or new.options is distinct from old.options then
-        execute 'create or replace view ' || place || meta._options_clause(new.options) || ' as ' || new.query;
+        ddl := array_append(ddl, 'create or replace view ' || place || meta._options_clause(new.options) || ' as ' || new.query);
     end if;
     if new.comment is distinct from old.comment then
-        execute pg_catalog.format('comment on view %s is %L', place, new.comment);
+        ddl := array_append(ddl, format('comment on view %s is %L', place, new.comment));
     end if;
     if new.name is distinct from old.name then
         perform meta._name_given(new.name, 'view');
-        execute pg_catalog.format('alter view %s rename to %I', place, new.name);
-        place := pg_catalog.format('%I.%I', old.schema_name, new.name);
+        ddl := array_append(ddl, format('alter view %s rename to %I', place, new.name));
+        place := format('%I.%I', old.schema_name, new.name);
     end if;
     if new.schema_name is distinct from old.schema_name then
         perform meta._name_given(new.schema_name, 'view''s schema');
-        execute pg_catalog.format('alter view %s set schema %I', place, new.schema_name);
-        place := pg_catalog.format('%I.%I', new.schema_name, new.name);
+        ddl := array_append(ddl, format('alter view %s set schema %I', place, new.schema_name));
+        place := format('%I.%I', new.schema_name, new.name);
     end if;
     if new.owner is distinct from old.owner then
         perform meta._name_given(new.owner, 'view''s owner');
-        execute pg_catalog.format('alter view %s owner to %I', place, new.owner);
+        ddl := array_append(ddl, format('alter view %s owner to %I', place, new.owner));
     end if;
-    select * into strict new from meta.view v where v.schema_name = new.schema_name and v.name = new.name;
-    return new;
+    return ddl;
+end
+$$;
+comment on function meta._view_update_ddl(meta.view, meta.view) is 'The statements for it.';
+
+create function meta._view_update() returns trigger
+language plpgsql
+as $$
+declare
+    statement text;
+begin
+    foreach statement in array meta._view_update_ddl(old, new) loop
+        execute statement;
+    end loop;
+    return meta._view_now(new);
 end
 $$;
 comment on function meta._view_update() is 'CREATE OR REPLACE VIEW, ALTER VIEW, COMMENT.';

@@ -120,7 +120,8 @@ pub async fn install(client: &mut Client) -> Result<()> {
 async fn follow_ddl(client: &mut Client) -> Result<()> {
     let row = client
         .query_one(
-            "select rolsuper and not exists (select from pg_event_trigger where evtname = 'tidewire_ddl')
+            "select rolsuper and 3 > (select count(*) from pg_event_trigger
+                                    where evtname in ('tidewire_ddl', 'tidewire_catalog', 'tidewire_catalog_drop'))
              from pg_roles where rolname = current_user",
             &[],
         )

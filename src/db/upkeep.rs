@@ -9,11 +9,13 @@ use crate::crash;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a look at the database does, each in a transaction of its own.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "select event._sweep_privileges()",
     "select event._sweep_schema()",
     "select event._sweep_subscriptions()",
     "select event._sweep_sessions()",
+    // last: it may have to wait for the lock of whoever alters what a view reads
+    "select event._sweep_mirrors()",
 ];
 
 /// What it does for each of some tables, each in a transaction of its own: a table's writers may have to wait for one of these

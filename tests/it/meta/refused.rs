@@ -33,6 +33,66 @@ async fn everything_is_done_with_the_callers_own_privileges() {
 }
 
 #[tokio::test]
+async fn what_somebody_put_into_the_callers_search_path_is_not_called() {
+    let (database, client) = stage().await;
+    client
+        .sql("create role mallory login; grant create on schema public to mallory; create table caught (who text)")
+        .await;
+    client.sql("grant insert on caught to public; create table t (a int primary key, b int); create view v as select a from t").await;
+    let mallory = database.connect_as("mallory").await;
+    let trap = |name: &str, types: &str, returns: &str, value: &str| {
+        format!(
+            "create function public.{name}({types}) returns {returns} language plpgsql as $$
+             begin insert into public.caught values (current_user || ' {name}'); return {value}; end $$"
+        )
+    };
+    for (name, types, returns, value) in [
+        ("trap_id", "meta.relation_id, meta.relation_id", "boolean", "false"),
+        ("trap_column", "meta.column_id, meta.column_id", "boolean", "false"),
+        ("trap_schema", "meta.schema_id, meta.schema_id", "boolean", "false"),
+        ("trap_texts", "text[], text[]", "boolean", "false"),
+        ("trap_append", "text[], text", "text[]", "$1"),
+        ("trap_oid", "oid, regclass", "boolean", "false"),
+        ("format", "text, text", "text", "'select 1'"),
+        ("format", "text, text, text", "text", "'select 1'"),
+        ("array_append", "text[], text", "text[]", "$1"),
+        ("coalesce_all", "text, text", "text", "$1"),
+    ] {
+        mallory.sql(&trap(name, types, returns, value)).await;
+    }
+    for (operator, types, function) in [
+        ("=", ("meta.relation_id", "meta.relation_id"), "trap_id"),
+        ("=", ("meta.column_id", "meta.column_id"), "trap_column"),
+        ("=", ("meta.schema_id", "meta.schema_id"), "trap_schema"),
+        ("=", ("text[]", "text[]"), "trap_texts"),
+        ("||", ("text[]", "text"), "trap_append"),
+        ("=", ("oid", "regclass"), "trap_oid"),
+    ] {
+        mallory
+            .sql(&format!(
+                "create operator public.{operator} (leftarg = {}, rightarg = {}, function = public.{function})",
+                types.0, types.1
+            ))
+            .await;
+    }
+    client
+        .sql(
+            "insert into meta.schema (name, comment, owner) values ('s', 'c', 'postgres'); update meta.schema set name = 'r', comment = 'd' where name = 's';
+             insert into meta.table (schema_name, name, comment, owner) values ('r', 'x', 'c', 'postgres');
+             insert into meta.column (schema_name, relation_name, name, type, \"default\", comment) values ('r', 'x', 'c', 'int', '1', 'c');
+             update meta.column set nullable = false, type = 'bigint', \"default\" = '2', comment = 'd', name = 'd', primary_key = true where name = 'c';
+             update meta.column set primary_key = false where name = 'd';
+             update meta.table set comment = 'x', name = 'y', row_security = true where name = 'x';
+             insert into meta.view (schema_name, name, query, options) values ('r', 'w', 'select 1 as one', '{security_barrier=true}');
+             update meta.view set options = '{security_barrier=false}', comment = 'x' where name in ('v', 'w');
+             delete from meta.view where name = 'w'; delete from meta.column where name = 'd'; delete from meta.table where name = 'y';
+             delete from meta.schema where name = 'r'",
+        )
+        .await;
+    assert_eq!(client.rows("select * from caught").await, [[]; 0] as [[Option<String>; 0]; 0]);
+}
+
+#[tokio::test]
 async fn a_name_or_a_type_is_no_place_for_other_sql() {
     let (_database, client) = stage().await;
     client.sql("create table t (id int); create table victim (id int)").await;
@@ -149,6 +209,9 @@ async fn what_postgresql_has_no_ddl_for_is_refused_with_the_reason() {
         ("insert into meta.table (name) values ('x')", "23502 a table's schema needs a name"),
         ("insert into meta.view (schema_name, name) values ('public', 'x')", "23502 a view needs a query"),
         ("update meta.schema set owner = null where name = 'public'", "23502 a schema's owner needs a name"),
+        ("update meta.column set primary_key = null where name = 'id'", "23502 primary_key is true or false"),
+        ("update meta.column set nullable = null where name = 'v'", "23502 nullable is true or false"),
+        ("update meta.table set row_security = null", "23502 row_security is true or false"),
         (
             "delete from meta.schema where name = 'public'",
             "2BP01 cannot drop schema public because other objects depend on it -- Use DROP ... CASCADE to drop the dependent objects too.",

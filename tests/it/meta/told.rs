@@ -202,6 +202,13 @@ async fn exactly_the_difference_is_told_and_folding_it_leads_to_what_is() {
              create sequence store.s; alter table store.p alter id set default nextval('store.s'); drop sequence store.s cascade",
         )
         .await;
+    // what concerns more than a command names is upkeep's
+    for (relation, columns) in RELATIONS {
+        let differing = format!(
+            "select count(*) from (select {columns} from meta.{relation:?} except all select {columns} from event.meta_{relation}) d"
+        );
+        client.until(&differing, "0").await;
+    }
     client.sql("select event.sync()").await;
     for (((relation, columns), folded), subscriber) in RELATIONS.into_iter().zip(&mut folded).zip(&mut subscribers) {
         for event in subscriber.inbox().await {
@@ -314,8 +321,95 @@ async fn what_an_open_transaction_changed_when_the_first_subscribed_is_told_too(
     open.until("select count(*) from event.event", "1").await;
     let told = subscriber.events().await;
     assert_eq!((told[0].operation(), told[0].key()), ("insert", vec![r#"("(public)",meanwhile)"#.to_owned()]));
-    // and then it is left alone again
-    open.until("select count(*) from event.installation where mirror_until is not null", "0").await;
+    // nor one that began before, and does not see the subscription
+    for isolation in ["repeatable read", "serializable"] {
+        open.sql(&format!("begin isolation level {isolation}; select 1; create table \"{isolation}\" (id int)")).await;
+        open.sql("commit").await;
+        open.until(&format!("select count(*) from event.event where event::text like '%{isolation}%'"), "1").await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_command_does_not_name_is_told_within_seconds() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client
+        .sql(
+            "create role keeper; create schema types; create type types.mood as enum ('sad'); create sequence s; create table comp (a int);
+             create function f() returns int language sql as 'select 1';
+             create table t (m types.mood default 'sad', s int default nextval('s'), c comp, f int default f()); alter table t owner to keeper",
+        )
+        .await;
+    let subscribers = subscribers(&database).await;
+    for ddl in [
+        "alter schema types rename to kinds",
+        "alter type kinds.mood rename to moods",
+        "alter sequence s rename to s2",
+        "alter table comp rename to comp2",
+        "alter function f() rename to g",
+        "alter role keeper rename to owner",
+        "reassign owned by owner to postgres",
+        "set session_replication_role = replica; create table unseen (id int); set session_replication_role = origin",
+    ] {
+        client.sql(ddl).await;
+        for (relation, columns) in RELATIONS {
+            let differing = format!(
+                "select count(*) from (select {columns} from meta.{relation:?} except all select {columns} from event.meta_{relation}) d"
+            );
+            client.until(&differing, "0").await;
+        }
+    }
+    drop(subscribers);
+}
+
+#[tokio::test]
+async fn a_schema_change_never_fails_and_tells_nothing_of_its_sessions_settings() {
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client
+        .sql("create table t (at timestamptz default '2024-01-01 00:00+00', d date default '2024-01-31', v text)")
+        .await;
+    client.sql("create view w as select * from t where at > '2024-02-02 00:00+00'").await;
+    let mut subscribers = subscribers(&database).await;
+    // what a session has set changes no text
+    let other = database.connect().await;
+    other.sql("set timezone = 'Asia/Tokyo'; set datestyle = 'German'; set quote_all_identifiers = on; create temp table text (x int)").await;
+    other.sql("alter table t add x int; comment on view w is 'w'").await;
+    let added = [r#"insert meta.column ("(""(public)"",t)",x)"#, r#"update meta.view ("(public)",w) {"comment":"w"}"#];
+    assert_eq!(told(&mut subscribers).await, added);
+    // two serializable transactions, a short statement_timeout, a locked table that a view reads
+    let [one, two] = [database.connect().await, database.connect().await];
+    for (client, name) in [(&one, "one"), (&two, "two")] {
+        client.sql(&format!("begin isolation level serializable; create table {name} (a int)")).await;
+    }
+    one.sql("commit").await;
+    two.sql("commit").await;
+    client.sql("set statement_timeout = '3ms'; create table three (a int)").await;
+    one.sql("begin; lock table t").await;
+    two.sql("create table four (a int); create function g() returns int language sql as 'select 1'; alter function g() cost 2").await;
+    one.sql("commit").await;
+    client.sql("set statement_timeout = 0").await;
+    client.until("select count(*) from event.meta_table where name in ('one', 'two', 'three', 'four')", "4").await;
+    assert!(tidewire.stop().await.success());
+}
+
+#[tokio::test]
+async fn first_subscriptions_to_different_relations_of_meta_do_not_fail_each_other() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let (one, other) = (Subscriber::open(&database).await, Subscriber::open(&database).await);
+    one.sql("begin").await;
+    subscribe(&one, "column").await;
+    // told at once that it has to wait, and nothing worse
+    let to = "select subscribe_table(meta.relation_id('meta', 'schema'))";
+    let error = other.try_sql(to).await.unwrap_err();
+    assert_eq!(error.message(), "the catalog is busy");
+    one.sql("commit").await;
+    other.sql(to).await;
+    other.sql("create schema here").await;
+    other.until("select count(*) from event.event", "1").await;
 }
 
 #[tokio::test]

@@ -80,7 +80,12 @@ async fn one_update_does_all_that_it_says() {
             format!("update meta.column set {set} where relation_name = 't' and name = 'n' returning {COLUMN}");
         assert_eq!(rows(&client, &update).await, [expected], "{set}");
     }
-    client.sql("alter table t add g int generated always as (id + 1) stored").await;
+    client.sql("create table pair (a int, b int, primary key (a, b)); update meta.column set primary_key = false where relation_name = 'pair'").await;
+    assert_eq!(
+        rows(&client, "select count(*) from meta.column where relation_name = 'pair' and primary_key").await,
+        ["0"]
+    );
+    client.sql("drop table pair; alter table t add g int generated always as (id + 1) stored").await;
     let update = "update meta.column set generated = null, \"default\" = null where name = 'g' returning generated, \"default\", nullable";
     assert_eq!(rows(&client, update).await, ["- | - | t"]);
 
