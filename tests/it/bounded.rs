@@ -193,12 +193,13 @@ async fn a_client_that_never_reads_and_one_that_stays_in_a_transaction_hold_up_n
     until("its connection is full", || state(&client, "ClientWrite")).await;
     // with the batches and the messages read ahead that there are in any case
     let before = megabytes(&tidewire, "VmHWM");
-    write(ROWS / 2 + 1, ROWS * 2).await;
-    assert_eq!(subscriber.told().await.len(), ROWS + ROWS / 2, "the other is told of all");
+    write(ROWS / 2 + 1, ROWS * 4).await;
+    assert_eq!(subscriber.told().await.len(), ROWS * 3 + ROWS / 2, "the other is told of all");
     assert_ne!(client.text("select pg_notification_queue_usage()").await, "0", "it is waited for");
     let after = megabytes(&tidewire, "VmHWM");
     println!("peak memory {before} MB before, {after} MB after");
-    assert!(after < before + 25, "{before} MB before, {after} MB after");
+    // what is told meanwhile is 50 MB, and twice that with the journal's entries; full batches, which it may not have had before, take some 30
+    assert!(after < before + 45, "{before} MB before, {after} MB after");
 
     drop(deaf);
     busy.sql("commit").await;
