@@ -80,6 +80,38 @@ end
 $$;
 comment on function meta._flag_given(boolean, text) is 'An error for NULL: who updates to it means nothing that could be done.';
 
+create function meta._relation_ddl(kind text, old text[], new text[]) returns text[]
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ddl text[] := '{}';
+    place text := format('%I.%I', old[1], old[2]);
+begin
+    if new[4] is distinct from old[4] then
+        ddl := array_append(ddl, format('comment on %s %s is %L', kind, place, new[4]));
+    end if;
+    if new[2] is distinct from old[2] then
+        perform meta._name_given(new[2], kind);
+        ddl := array_append(ddl, format('alter %s %s rename to %I', kind, place, new[2]));
+        place := format('%I.%I', old[1], new[2]);
+    end if;
+    if new[1] is distinct from old[1] then
+        perform meta._name_given(new[1], kind || '''s schema');
+        ddl := array_append(ddl, format('alter %s %s set schema %I', kind, place, new[1]));
+        place := format('%I.%I', new[1], new[2]);
+    end if;
+    -- last: then it may be somebody else's
+    if new[3] is distinct from old[3] then
+        perform meta._name_given(new[3], kind || '''s owner');
+        ddl := array_append(ddl, format('alter %s %s owner to %I', kind, place, new[3]));
+    end if;
+    return ddl;
+end
+$$;
+comment on function meta._relation_ddl(text, text[], text[]) is
+    'The statements for what all relations have: schema, name, owner, comment, as they are and as they are to be.';
+
 create function meta._refuse(what text, advice text) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp

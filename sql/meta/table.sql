@@ -86,7 +86,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     ddl text[] := '{}';
-    place text := format('%I.%I', old.schema_name, old.name);
+    place constant text := format('%I.%I', old.schema_name, old.name);
 begin
     if new.id is distinct from old.id then
         perform meta._refuse('an id follows the names that it is made of', 'Update schema_name or name.');
@@ -103,24 +103,8 @@ begin
         ddl := array_append(ddl, 'alter table ' || place || case when new.force_row_security then ' force' else ' no force' end
                 || ' row level security');
     end if;
-    if new.comment is distinct from old.comment then
-        ddl := array_append(ddl, format('comment on table %s is %L', place, new.comment));
-    end if;
-    if new.name is distinct from old.name then
-        perform meta._name_given(new.name, 'table');
-        ddl := array_append(ddl, format('alter table %s rename to %I', place, new.name));
-        place := format('%I.%I', old.schema_name, new.name);
-    end if;
-    if new.schema_name is distinct from old.schema_name then
-        perform meta._name_given(new.schema_name, 'table''s schema');
-        ddl := array_append(ddl, format('alter table %s set schema %I', place, new.schema_name));
-        place := format('%I.%I', new.schema_name, new.name);
-    end if;
-    if new.owner is distinct from old.owner then
-        perform meta._name_given(new.owner, 'table''s owner');
-        ddl := array_append(ddl, format('alter table %s owner to %I', place, new.owner));
-    end if;
-    return ddl;
+    return ddl || meta._relation_ddl('table', array[old.schema_name, old.name, old.owner, old.comment],
+                                     array[new.schema_name, new.name, new.owner, new.comment]);
 end
 $$;
 comment on function meta._table_update_ddl(meta.table, meta.table) is 'The statements for it.';

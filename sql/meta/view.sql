@@ -91,32 +91,25 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     ddl text[] := '{}';
-    place text := format('%I.%I', old.schema_name, old.name);
+    place constant text := format('%I.%I', old.schema_name, old.name);
 begin
     if new.id is distinct from old.id then
         perform meta._refuse('an id follows the names that it is made of', 'Update schema_name or name.');
     end if;
-    if new.query is distinct from old.query or new.options is distinct from old.options then
+    if new.query is distinct from old.query then
         ddl := array_append(ddl, 'create or replace view ' || place || meta._options_clause(new.options) || ' as ' || new.query);
+    elsif new.options is distinct from old.options then
+        -- not with the query once more: its text would be read by the caller's search path
+        if old.options is not null then
+            ddl := array_append(ddl, format('alter view %s reset (%s)', place,
+                       (select string_agg(quote_ident(split_part(u.option, '=', 1)), ', ') from unnest(old.options) as u(option))));
+        end if;
+        if new.options is not null then
+            ddl := array_append(ddl, format('alter view %s set%s', place, substr(meta._options_clause(new.options), 6)));
+        end if;
     end if;
-    if new.comment is distinct from old.comment then
-        ddl := array_append(ddl, format('comment on view %s is %L', place, new.comment));
-    end if;
-    if new.name is distinct from old.name then
-        perform meta._name_given(new.name, 'view');
-        ddl := array_append(ddl, format('alter view %s rename to %I', place, new.name));
-        place := format('%I.%I', old.schema_name, new.name);
-    end if;
-    if new.schema_name is distinct from old.schema_name then
-        perform meta._name_given(new.schema_name, 'view''s schema');
-        ddl := array_append(ddl, format('alter view %s set schema %I', place, new.schema_name));
-        place := format('%I.%I', new.schema_name, new.name);
-    end if;
-    if new.owner is distinct from old.owner then
-        perform meta._name_given(new.owner, 'view''s owner');
-        ddl := array_append(ddl, format('alter view %s owner to %I', place, new.owner));
-    end if;
-    return ddl;
+    return ddl || meta._relation_ddl('view', array[old.schema_name, old.name, old.owner, old.comment],
+                                     array[new.schema_name, new.name, new.owner, new.comment]);
 end
 $$;
 comment on function meta._view_update_ddl(meta.view, meta.view) is 'The statements for it.';

@@ -190,32 +190,35 @@ pub async fn uninstall(client: &mut Client) -> Result<bool> {
 /// Begins a transaction in which nobody else uses anything of ours: first, so that no table of the users' is locked while this
 /// waits. A statement of a program that has just ended may be on its way still.
 async fn lock_ours(client: &mut Client) -> Result<Transaction<'_>> {
-    for _ in 0..LOCK_TRIES {
-        let transaction = client.transaction().await.map_err(error)?;
-        match transaction.batch_execute(LOCK_OURS).await {
+    let mut transaction = client.transaction().await.map_err(error)?;
+    for tries_left in (0..LOCK_TRIES).rev() {
+        let attempt = transaction.transaction().await.map_err(error)?;
+        match attempt.batch_execute(LOCK_OURS).await {
             Ok(()) => {
-                transaction.rollback().await.map_err(error)?;
+                attempt.commit().await.map_err(error)?;
                 break;
             }
             Err(source) if source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                transaction.rollback().await.map_err(error)?;
+                attempt.rollback().await.map_err(error)?;
+                if tries_left == 0 {
+                    return Err(in_use(source));
+                }
                 tokio::time::sleep(ENDING_PAUSE).await;
             }
             Err(source) => return Err(error(source)),
         }
     }
-    let transaction = client.transaction().await.map_err(error)?;
-    transaction.batch_execute(LOCK_OURS).await.map_err(|source| match source.code() {
-        Some(&SqlState::LOCK_NOT_AVAILABLE) => Error::new(ErrorKind::Setup, "somebody is using Tidewire's tables")
-            .detail("A transaction that has read or written one of schema event is still open. Nothing was removed.")
-            .hint(
-                "End it, and try again: select pid, query from pg_stat_activity where pid in (select pid from pg_locks \
-                     join pg_class c on c.oid = relation where relnamespace = 'event'::regnamespace);",
-            )
-            .source(error(source)),
-        _ => error(source),
-    })?;
     Ok(transaction)
+}
+
+fn in_use(source: tokio_postgres::Error) -> Error {
+    Error::new(ErrorKind::Setup, "somebody is using Tidewire's tables")
+        .detail("A transaction that has read or written one of schema event is still open. Nothing was removed.")
+        .hint(
+            "End it, and try again: select pid, query from pg_stat_activity where pid in (select pid from pg_locks \
+             join pg_class c on c.oid = relation where relnamespace = 'event'::regnamespace);",
+        )
+        .source(error(source))
 }
 
 /// Takes the lock, and waits a moment for who served the database before.

@@ -7,14 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::fault::{until, until_within};
-use crate::support::{Client, Database, Subscriber, Tidewire};
-
-/// A figure of `/proc/PID/status`, in MB: `VmHWM` is the most that the process has ever had in memory, `VmRSS` what it has now.
-fn megabytes(tidewire: &Tidewire, figure: &str) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", tidewire.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
-    line.trim_matches([':', '\t', ' ']).trim_end_matches(" kB").trim().parse::<usize>().unwrap() / 1024
-}
+use crate::support::{Client, Database, Subscriber};
 
 /// How many rows one transaction writes.
 fn rows() -> usize {
@@ -52,7 +45,7 @@ async fn a_large_transaction_takes_no_more_memory_than_a_small_one_and_a_kill_wi
         if messages == 0 { 0 } else { number }
     };
     until_within("a good part is written", patience, || async { progress().await > rows / 5 }).await;
-    let first = megabytes(&tidewire, "VmHWM");
+    let first = tidewire.megabytes("VmHWM");
     tidewire.kill().await;
     let done = progress().await;
     assert!((rows / 5..rows).contains(&done), "killed in the middle, after {done}");
@@ -87,7 +80,7 @@ async fn a_large_transaction_takes_no_more_memory_than_a_small_one_and_a_kill_wi
                          select (key_values)[1]::int as id, value::jsonb from event.journal where relation_name = 'large') e
                          using (id) where to_jsonb(t) is distinct from e.value";
     assert_eq!(client.text(differing).await, "0");
-    let second = megabytes(&tidewire, "VmHWM");
+    let second = tidewire.megabytes("VmHWM");
     println!("peak memory {first} MB, {second} MB");
     assert!(first < PEAK && second < PEAK, "peak memory {first} MB, {second} MB");
     assert!(tidewire.stop().await.success());
@@ -105,7 +98,7 @@ async fn ten_thousand_idle_sessions_cost_little() {
     first.row("t", "0").await;
     first.sql("select session_detach()").await;
     client.sql("select event.sync()").await;
-    let before = megabytes(&tidewire, "VmRSS");
+    let before = tidewire.megabytes("VmRSS");
     // as the functions make them, which would take a while
     client
         .sql(&format!(
@@ -120,7 +113,7 @@ async fn ten_thousand_idle_sessions_cost_little() {
         .await;
     client.sql("select event.sync()").await;
     assert_eq!(client.text("select count(*) from event.route").await, (SESSIONS + 1).to_string());
-    let learnt = megabytes(&tidewire, "VmRSS");
+    let learnt = tidewire.megabytes("VmRSS");
     let begun = Instant::now();
     client.sql("update t set v = 1 where id = 77").await;
     client.sql("select event.sync()").await;
@@ -140,7 +133,7 @@ async fn ten_thousand_idle_sessions_cost_little() {
     client.sql("select event.sync()").await;
     let all = begun.elapsed();
     assert_eq!(client.text("select count(*) from event.inbox").await, (SESSIONS + 3).to_string());
-    let peak = megabytes(&tidewire, "VmHWM");
+    let peak = tidewire.megabytes("VmHWM");
     println!(
         "{SESSIONS} sessions: {before} MB before, {learnt} MB with them, ready after {ready:?}; an event for one of them {one:?}, \
          for all of them {all:?}; peak {peak} MB"
@@ -192,11 +185,11 @@ async fn a_client_that_never_reads_and_one_that_stays_in_a_transaction_hold_up_n
     assert_eq!(subscriber.told().await.len(), ROWS / 2);
     until("its connection is full", || state(&client, "ClientWrite")).await;
     // with the batches and the messages read ahead that there are in any case
-    let before = megabytes(&tidewire, "VmHWM");
+    let before = tidewire.megabytes("VmHWM");
     write(ROWS / 2 + 1, ROWS * 4).await;
     assert_eq!(subscriber.told().await.len(), ROWS * 3 + ROWS / 2, "the other is told of all");
     assert_ne!(client.text("select pg_notification_queue_usage()").await, "0", "it is waited for");
-    let after = megabytes(&tidewire, "VmHWM");
+    let after = tidewire.megabytes("VmHWM");
     println!("peak memory {before} MB before, {after} MB after");
     // what is told meanwhile is 50 MB, and twice that with the journal's entries; full batches, which it may not have had before, take some 30
     assert!(after < before + 45, "{before} MB before, {after} MB after");

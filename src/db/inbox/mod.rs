@@ -196,10 +196,11 @@ impl InboxStatements {
 
     async fn write_open(&self, client: &Client, batch: &Batch) -> Result<(usize, Lsn)> {
         let routes = RouteChanges::of(&batch.routes);
+        let turned = Turned { batch, routes: &routes, descriptions: Descriptions::of(&batch.descriptions) };
         let mut skipped = 0;
         crash::point("before_write");
         for round in rounds(&steps(batch)) {
-            let done = try_join_all(round.iter().map(|step| self.take(client, batch, &routes, *step))).await?;
+            let done = try_join_all(round.iter().map(|step| self.take(client, &turned, *step))).await?;
             skipped += done.iter().sum::<usize>();
         }
         crash::point("after_write");
@@ -218,7 +219,8 @@ impl InboxStatements {
     }
 
     /// Takes a step; returns how many notifications it left out.
-    async fn take(&self, client: &Client, batch: &Batch, routes: &RouteChanges, step: Step<'_>) -> Result<usize> {
+    async fn take(&self, client: &Client, turned: &Turned<'_>, step: Step<'_>) -> Result<usize> {
+        let Turned { batch, routes, descriptions } = turned;
         match step {
             Step::Begin => {
                 client.batch_execute("begin isolation level read committed read write").await.map_err(error)?
@@ -239,18 +241,10 @@ impl InboxStatements {
             Step::AddRoutes => run(client, &self.add_routes, &routes.added.parameters()).await?,
             Step::RemoveRoutes if routes.removed.is_empty() => {}
             Step::RemoveRoutes => run(client, &self.remove_routes, &[&routes.removed]).await?,
-            Step::Describe => {
-                let Descriptions { relations, texts, .. } = Descriptions::of(&batch.descriptions);
-                if !relations.is_empty() {
-                    run(client, &self.describe, &[&relations, &texts]).await?;
-                }
-            }
-            Step::Forget => {
-                let Descriptions { forgotten, .. } = Descriptions::of(&batch.descriptions);
-                if !forgotten.is_empty() {
-                    run(client, &self.forget, &[&forgotten]).await?;
-                }
-            }
+            Step::Describe if descriptions.relations.is_empty() => {}
+            Step::Describe => run(client, &self.describe, &[&descriptions.relations, &descriptions.texts]).await?,
+            Step::Forget if descriptions.forgotten.is_empty() => {}
+            Step::Forget => run(client, &self.forget, &[&descriptions.forgotten]).await?,
             Step::Notify(notifications) => return self.notify(client, notifications).await,
             Step::Progress => {
                 let Progress { id, messages } = batch.progress;
@@ -275,6 +269,13 @@ impl InboxStatements {
         run(client, &self.skip_notifications, &[&sessions, &ids]).await?;
         Ok(rows.len())
     }
+}
+
+/// A batch, and what of it several statements share.
+struct Turned<'b> {
+    batch: &'b Batch,
+    routes: &'b RouteChanges,
+    descriptions: Descriptions<'b>,
 }
 
 async fn run(client: &Client, statement: &Statement, parameters: &[&(dyn ToSql + Sync)]) -> Result<()> {

@@ -112,6 +112,13 @@ impl Tidewire {
         self.child.kill().await.unwrap();
     }
 
+    /// A figure of `/proc/PID/status`, in MB: `VmHWM` is the most that the process has ever had in memory, `VmRSS` what it has now.
+    pub fn megabytes(&self, figure: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
+        line.trim_matches([':', '\t', ' ']).trim_end_matches(" kB").trim().parse::<usize>().unwrap() / 1024
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id().expect("tidewire has ended")
     }
