@@ -87,27 +87,53 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms'
 as $$
 declare
-    touched oid[];
+    classes oid[];
+    objects oid[];
 begin
     -- By an older snapshot it cannot be told what is there; and what is read in a serializable transaction can make it fail.
     if current_setting('transaction_isolation') <> 'read committed' or not event._is_mirroring() then
         return;
     end if;
     if tg_event = 'sql_drop' then
-        -- columns and defaults that went with something else; what is gone itself is found without
-        touched := array(select case when d.classid = 'pg_class'::regclass then d.objid
-                                     else to_regclass(format('%I.%I', d.address_names[1], d.address_names[2]))::oid end
-                         from pg_event_trigger_dropped_objects() d
-                         where d.classid = 'pg_class'::regclass and d.objsubid > 0 or d.classid = 'pg_attrdef'::regclass
-                               or d.object_type = 'table constraint');
-    elsif tg_tag = 'ALTER SCHEMA' then
-        touched := array(select r.oid from pg_event_trigger_ddl_commands() c join pg_class r on r.relnamespace = c.objid);
-    elsif tg_tag ~ '^(CREATE|COMMENT|SELECT INTO)|^ALTER (TABLE|VIEW)$' then
-        touched := array(select c.objid from pg_event_trigger_ddl_commands() c where c.classid = 'pg_class'::regclass);
-    else
+        -- of a part that went alone also what it was a part of
+        select array_agg(x.class), array_agg(x.object) into classes, objects
+        from (select d.classid as class, d.objid as object from pg_event_trigger_dropped_objects() d
+              where not d.is_temporary and coalesce(d.schema_name, '') not in ('event', 'meta')
+              union
+              select 'pg_class'::regclass, to_regclass(format('%I.%I', d.address_names[1], d.address_names[2]))
+              from pg_event_trigger_dropped_objects() d
+              where d.classid in ('pg_attrdef'::regclass, 'pg_constraint'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass, 'pg_rewrite'::regclass)
+                and cardinality(d.address_names) = 3
+              union
+              select 'pg_type'::regclass, to_regtype(d.address_names[1])
+              from pg_event_trigger_dropped_objects() d where d.object_type = 'domain constraint') x
+        where x.object is not null;
+        classes := classes || 'pg_class'::regclass::oid;
+    elsif tg_tag in ('GRANT', 'REVOKE') then
+        -- does not say of what
+        if event._is_mirrored('table_privilege')
+           and exists (select from pg_event_trigger_ddl_commands() c where c.object_type in ('TABLE', 'SEQUENCE')) then
+            perform event._bring_up_to_date('table_privilege', null);
+        end if;
         return;
+    else
+        select array_agg(x.class), array_agg(x.object) into classes, objects
+        from (select c.classid as class, c.objid as object from pg_event_trigger_ddl_commands() c
+              where c.classid is not null and coalesce(c.schema_name, '') not in ('pg_temp', 'event', 'meta')
+              union
+              select 'pg_class'::regclass, r.oid from pg_event_trigger_ddl_commands() c join pg_class r on r.relnamespace = c.objid
+              where tg_tag = 'ALTER SCHEMA'
+              union
+              select 'pg_proc'::regclass, p.oid from pg_event_trigger_ddl_commands() c join pg_proc p on p.pronamespace = c.objid
+              where tg_tag = 'ALTER SCHEMA'
+              union
+              select 'pg_type'::regclass, t.oid from pg_event_trigger_ddl_commands() c join pg_type t on t.typnamespace = c.objid
+              where tg_tag = 'ALTER SCHEMA') x;
+        select t.classes, t.objects into classes, objects from event._touched(classes, objects, tg_tag like 'ALTER %') t;
     end if;
-    perform event._mirror(touched);
+    if cardinality(objects) > 0 then
+        perform event._mirror(classes, objects);
+    end if;
 -- also when the writer's own statement_timeout ends it: then the DDL could never be done
 exception when query_canceled or others then
     raise warning 'tidewire could not follow this schema change at once: %', sqlerrm

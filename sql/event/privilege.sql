@@ -4,8 +4,18 @@ revoke all on all functions in schema event, meta from public;
 revoke all on all tables in schema event from public;
 grant usage on schema event, meta to public;
 grant execute on all functions in schema meta to public;
--- what is written to them is done with the caller's own rights
-grant select, insert, update, delete on meta.schema, meta.table, meta.column, meta.view to public;
+-- what they show anybody can see in the catalog itself; what is written to them is done with the caller's own rights
+grant select on all tables in schema meta to public;
+do $$
+declare
+    kind text;
+begin
+    for kind in select m.kind from event.mirror m loop
+        execute format('grant insert, update, delete on meta.%I to public', kind);
+        execute format('grant select on event.%I to public', 'meta_' || kind);
+    end loop;
+end
+$$;
 
 grant execute on function
     event.session_create(text, boolean), event.session_attach(uuid), event.session_detach(uuid),
@@ -32,8 +42,6 @@ grant execute on function
     event._notification(event.journal, text, text[], integer), event._visible_part(text, text[])
 to public;
 
--- what they show anybody can see in the catalog itself
-grant select on event.meta_schema, event.meta_table, event.meta_column, event.meta_view to public;
 grant select on event.installation, event.session, event.subscription, event.change, event.status to public;
 grant select, delete on event.event to public;
 

@@ -5,8 +5,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select c.oid from pg_class c
-    where schema_name = 'meta' and _mirror_of.name in ('schema', 'table', 'column', 'view')
-      and c.relnamespace = 'event'::regnamespace and c.relname = 'meta_' || _mirror_of.name and c.relkind = 'r'
+    where schema_name = 'meta' and c.relnamespace = 'event'::regnamespace and c.relname = 'meta_' || _mirror_of.name and c.relkind = 'r'
 $$;
 comment on function event._mirror_of(text, text) is 'The table that mirrors a relation of meta (see mirror.sql); NULL: it is none that has one.';
 
@@ -15,8 +14,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select substr(c.relname, 6) from pg_class c
-    where c.oid = relation and c.relnamespace = 'event'::regnamespace
-      and c.relname in ('meta_schema', 'meta_table', 'meta_column', 'meta_view')
+    where c.oid = relation and c.relnamespace = 'event'::regnamespace and c.relname like 'meta\_%' and c.relkind = 'r'
 $$;
 comment on function event._mirrors(oid) is 'The name in meta of what a table mirrors; NULL: nothing.';
 

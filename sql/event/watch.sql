@@ -89,7 +89,7 @@ begin
     where c.oid in (select event._leaves(_note_watch.relation)) and c.relreplident <> 'f'
     on conflict (relation) do nothing;
     if event._mirrors(_note_watch.relation) is not null and not event._is_published(_note_watch.relation) then
-        perform event._fill_mirrors();
+        perform event._fill_mirror(_note_watch.relation);
     end if;
 end
 $$;

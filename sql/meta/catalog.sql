@@ -2,6 +2,9 @@
 -- caller's own rights. The triggers have no search path of their own: what the caller gives as SQL (types, defaults, queries) means what
 -- it means to the caller. So they do nothing but execute what functions with a fixed one have put together: an operator or a
 -- function that somebody made for the caller to come by is not called.
+--
+-- Each relation of meta is a view over one that has the same name behind an underscore and two columns more, by which the mirrors find what a
+-- schema change touches (see event/mirror.sql): object is the oid of what the row tells, scope that of what it belongs to (a column's table).
 
 create function meta._is_shown(schema oid) returns boolean
 language sql stable
@@ -53,6 +56,28 @@ end
 $$;
 comment on function meta._type_given(text) is 'A type''s name as it was given, when it is one.';
 
+create function meta._collation_text("of" oid, type oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%I.%I', n.nspname, c.collname)
+    from pg_collation c join pg_namespace n on n.oid = c.collnamespace
+    where c.oid = "of" and c.oid is distinct from (select t.typcollation from pg_type t where t.oid = _collation_text.type)
+$$;
+comment on function meta._collation_text(oid, oid) is 'A collation as SQL writes it; NULL: it is its type''s own.';
+
+create function meta._collation_given(name text) returns text
+language plpgsql stable
+as $$
+begin
+    if name is not null and pg_catalog.to_regcollation(name) is null then
+        raise exception 'collation "%" does not exist', name using errcode = 'undefined_object';
+    end if;
+    return name;
+end
+$$;
+comment on function meta._collation_given(text) is 'A collation''s name as it was given, when it is one.';
+
 create function meta._name_given(name text, what text) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -80,13 +105,20 @@ end
 $$;
 comment on function meta._flag_given(boolean, text) is 'An error for NULL: who updates to it means nothing that could be done.';
 
-create function meta._relation_ddl(kind text, old text[], new text[]) returns text[]
+create function meta._relation_text(relation meta.relation_id) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select format('%I.%I', ((relation).schema_id).name, (relation).name) $$;
+comment on function meta._relation_text(meta.relation_id) is 'A relation''s name as SQL writes it.';
+
+-- A NULL owner is one that is not to be changed: who creates a thing owns it.
+create function meta._object_ddl(kind text, suffix text, old text[], new text[]) returns text[]
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     ddl text[] := '{}';
-    place text := format('%I.%I', old[1], old[2]);
+    place text := coalesce(quote_ident(old[1]) || '.', '') || quote_ident(old[2]) || suffix;
 begin
     if new[4] is distinct from old[4] then
         ddl := array_append(ddl, format('comment on %s %s is %L', kind, place, new[4]));
@@ -94,12 +126,12 @@ begin
     if new[2] is distinct from old[2] then
         perform meta._name_given(new[2], kind);
         ddl := array_append(ddl, format('alter %s %s rename to %I', kind, place, new[2]));
-        place := format('%I.%I', old[1], new[2]);
+        place := coalesce(quote_ident(old[1]) || '.', '') || quote_ident(new[2]) || suffix;
     end if;
     if new[1] is distinct from old[1] then
         perform meta._name_given(new[1], kind || '''s schema');
         ddl := array_append(ddl, format('alter %s %s set schema %I', kind, place, new[1]));
-        place := format('%I.%I', new[1], new[2]);
+        place := quote_ident(new[1]) || '.' || quote_ident(new[2]) || suffix;
     end if;
     -- last: then it may be somebody else's
     if new[3] is distinct from old[3] then
@@ -109,8 +141,50 @@ begin
     return ddl;
 end
 $$;
-comment on function meta._relation_ddl(text, text[], text[]) is
-    'The statements for what all relations have: schema, name, owner, comment, as they are and as they are to be.';
+comment on function meta._object_ddl(text, text, text[], text[]) is
+    'The statements for what objects have: schema (NULL: they are in none), name, owner, comment, as they are and as they are to be. Of one just made the owner and the comment are NULL. The suffix stands behind the name: a function''s parameters.';
+
+create function meta._part_ddl(kind text, relation text, old text[], new text[]) returns text[]
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ddl text[] := '{}';
+begin
+    if new[2] is distinct from old[2] then
+        ddl := array_append(ddl, format('comment on %s %I on %s is %L', kind, old[1], relation, new[2]));
+    end if;
+    if new[1] is distinct from old[1] then
+        perform meta._name_given(new[1], kind);
+        ddl := array_append(ddl, case when kind = 'constraint' then format('alter table %s rename constraint %I to %I', relation, old[1], new[1])
+                                      else format('alter %s %I on %s rename to %I', kind, old[1], relation, new[1]) end);
+    end if;
+    return ddl;
+end
+$$;
+comment on function meta._part_ddl(text, text, text[], text[]) is
+    'The same for what a relation has (trigger, policy, constraint), of which the name and the comment can change.';
+
+create function meta._options_clause(options text[]) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(' with (' || string_agg(format('%I = %L', split_part(u.option, '=', 1), nullif(substr(u.option, strpos(u.option, '=') + 1), '')),
+                                            ', ' order by u.place) || ')', '')
+    from unnest(options) with ordinality as u(option, place)
+$$;
+comment on function meta._options_clause(text[]) is 'How SQL says the options of a relation.';
+
+create function meta._options_ddl(what text, old text[], new text[]) returns text[]
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(array_remove(array[
+        'alter ' || what || ' reset (' || (select string_agg(quote_ident(split_part(u.option, '=', 1)), ', ') from unnest(old) as u(option)) || ')',
+        'alter ' || what || ' set' || substr(nullif(meta._options_clause(new), ''), 6)], null), '{}')
+    from (select 1) as one where new is distinct from old
+$$;
+comment on function meta._options_ddl(text, text[], text[]) is 'The statements that lead from these options of a relation to those.';
 
 create function meta._refuse(what text, advice text) returns void
 language plpgsql immutable
@@ -121,3 +195,47 @@ begin
 end
 $$;
 comment on function meta._refuse(text, text) is 'An error: PostgreSQL has no DDL for it.';
+
+create function meta._id_kept(old text, new text, advice text) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if new is distinct from old then
+        perform meta._refuse('an id follows the names that it is made of', advice);
+    end if;
+end
+$$;
+comment on function meta._id_kept(text, text, text) is 'An error when an UPDATE gives another id.';
+
+-- Of each relation of meta there are three functions: _X_given(old, new) completes and checks a row as it was given, _X_ddl(old, new) puts
+-- the statements together that lead from one to the other (NULL: there is none), _X_now(given) reads the row as it then is.
+create function meta._write() returns trigger
+language plpgsql
+as $$
+declare
+    ddl text[];
+    statement text;
+begin
+    -- what it was and is to be, to each of the three; a record once assigned to is no row of the relation any more
+    if tg_op operator(pg_catalog.=) 'DELETE' then
+        execute pg_catalog.format('select meta._%s_ddl($1, null)', tg_table_name) into ddl using old;
+    elsif tg_op operator(pg_catalog.=) 'UPDATE' then
+        execute pg_catalog.format('select meta._%1$s_ddl($1, meta._%1$s_given($1, $2))', tg_table_name) into ddl using old, new;
+    else
+        execute pg_catalog.format('select meta._%1$s_ddl(null, meta._%1$s_given(null, $1))', tg_table_name) into ddl using new;
+    end if;
+    foreach statement in array ddl loop
+        execute statement;
+    end loop;
+    if tg_op operator(pg_catalog.=) 'DELETE' then
+        return old;
+    elsif tg_op operator(pg_catalog.=) 'UPDATE' then
+        execute pg_catalog.format('select * from meta._%1$s_now(meta._%1$s_given($1, $2))', tg_table_name) into new using old, new;
+    else
+        execute pg_catalog.format('select * from meta._%1$s_now(meta._%1$s_given(null, $1))', tg_table_name) into new using new;
+    end if;
+    return new;
+end
+$$;
+comment on function meta._write() is 'Does what is written to a relation of meta.';

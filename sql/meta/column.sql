@@ -1,33 +1,36 @@
 -- Columns as rows: those of tables. Of a partition or a child its own definition counts, not where it comes from.
 
-create view meta._columns as
-select a.attrelid as relation, meta.column_id(n.nspname, c.relname, a.attname) as id,
+create view meta._column as
+select a.attrelid as scope, a.attrelid as object, meta.column_id(n.nspname, c.relname, a.attname) as id,
        n.nspname::text collate "default" as schema_name, c.relname::text collate "default" as relation_name,
        a.attname::text collate "default" as name,
-       meta._type_text(a.atttypid, a.atttypmod) as type, a.attnum::integer as position,
-       meta._expression_text(d.adbin, d.adrelid) collate "default" as "default", not a.attnotnull as nullable,
-       coalesce(a.attnum = any (k.conkey), false) as primary_key,
+       meta._type_text(a.atttypid, a.atttypmod) as type, meta._collation_text(a.attcollation, a.atttypid) as collation_name,
+       a.attnum::integer as position, meta._expression_text(d.adbin, d.adrelid) collate "default" as "default",
+       not a.attnotnull as nullable, coalesce(a.attnum = any (k.conkey), false) as primary_key,
        case when a.attgenerated = 's' then 'stored' when a.attgenerated = 'v' then 'virtual'
             when a.attidentity = 'a' then 'identity always' when a.attidentity = 'd' then 'identity by default' end as generated,
-       col_description(c.oid, a.attnum) as comment
+       not a.attislocal as inherited, col_description(c.oid, a.attnum) as comment
 from pg_attribute a
 join pg_class c on c.oid = a.attrelid
 join pg_namespace n on n.oid = c.relnamespace
 left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 left join pg_constraint k on k.conrelid = a.attrelid and k.contype = 'p'
 where c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped and meta._is_shown(n.oid);
-comment on view meta._columns is 'meta.column, with the table''s oid.';
+comment on view meta._column is 'meta.column, with the table''s oid.';
 
 create view meta.column as
-select id, schema_name, relation_name, name, type, position, "default", nullable, primary_key, generated, null::text as "using", comment
-from meta._columns;
+select id, schema_name, relation_name, name, type, collation_name, position, "default", nullable, primary_key, generated, inherited,
+       null::text as "using", comment
+from meta._column;
 comment on view meta.column is 'Columns of tables. INSERT adds one, UPDATE alters it, DELETE drops it.';
 comment on column meta.column.id is 'Names the column.';
 comment on column meta.column.type is 'Its type, as SQL writes it.';
+comment on column meta.column.collation_name is 'By which its texts are compared, if not by its type''s.';
 comment on column meta.column.position is 'Its place. Those of dropped columns are not used again; a new one comes last.';
 comment on column meta.column.default is 'Its default, or what it is generated from: an expression, which is taken as SQL.';
 comment on column meta.column.primary_key is 'Whether it is in the primary key. Given as true for a table without a key, it becomes the key.';
 comment on column meta.column.generated is 'NULL, stored, virtual (18), identity always or identity by default.';
+comment on column meta.column.inherited is 'Whether it came with a parent, and not with a definition of its own.';
 comment on column meta.column.using is 'Always NULL. Given with another type: the expression by which values are converted, which is taken as SQL.';
 
 create function meta._default_clause("default" text, generated text) returns text
@@ -57,105 +60,96 @@ end
 $$;
 comment on function meta._default_clause(text, text) is 'How SQL says what a column gets by itself.';
 
-create function meta._column_named(given meta.column) returns meta.column
+-- Neither operators nor functions but PostgreSQL's own: it runs by the caller's search path, by which a type is found.
+create function meta._column_given(old meta.column, new meta.column) returns meta.column
+language plpgsql stable
+as $$
+begin
+    new := meta._column_named(old, new);
+    if meta._is_other_type(old, new) then
+        perform meta._type_given(new.type);
+        new.collation_name := meta._collation_given(new.collation_name);
+    end if;
+    return new;
+end
+$$;
+comment on function meta._column_given(meta.column, meta.column) is 'The row as it is to be, completed and checked.';
+
+create function meta._column_named(old meta.column, new meta.column) returns meta.column
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    given.schema_name := coalesce(given.schema_name, (((given.id).relation_id).schema_id).name);
-    given.relation_name := coalesce(given.relation_name, ((given.id).relation_id).name);
-    given.name := coalesce(given.name, (given.id).name);
-    perform meta._name_given(given.schema_name, 'column''s schema'), meta._name_given(given.relation_name, 'column''s table'),
-            meta._name_given(given.name, 'column');
-    return given;
+    if old is null then
+        new.schema_name := coalesce(new.schema_name, (((new.id).relation_id).schema_id).name);
+        new.relation_name := coalesce(new.relation_name, ((new.id).relation_id).name);
+        new.name := coalesce(new.name, (new.id).name);
+        if new.inherited then
+            perform meta._refuse('an inherited column comes with its parent', 'Leave inherited out, or update meta.table''s inherits.');
+        end if;
+    else
+        perform meta._id_kept(old.id::text, new.id::text, 'Update name.');
+        perform meta._flag_given(new.nullable, 'nullable'), meta._flag_given(new.primary_key, 'primary_key');
+        if (new.schema_name, new.relation_name) is distinct from (old.schema_name, old.relation_name) then
+            perform meta._refuse('a column stays in its table', 'Add it to the other table, and delete this one. To move or rename the table update meta.table.');
+        end if;
+        if new.position is distinct from old.position then
+            perform meta._refuse('a column stays in its place', 'A new one comes last.');
+        end if;
+        if new.inherited is distinct from old.inherited then
+            perform meta._refuse('whether a column is inherited follows its table', 'Update meta.table''s inherits.');
+        end if;
+        if new."using" is not null and (new.type, new.collation_name) is not distinct from (old.type, old.collation_name) then
+            raise exception 'values are converted only to another type' using errcode = 'invalid_parameter_value', hint = 'Give type too.';
+        end if;
+    end if;
+    perform meta._name_given(new.schema_name, 'column''s schema'), meta._name_given(new.relation_name, 'column''s table'),
+            meta._name_given(new.name, 'column');
+    return new;
 end
 $$;
-comment on function meta._column_named(meta.column) is 'The row with its names, which may have been given as its id.';
+comment on function meta._column_named(meta.column, meta.column) is 'The row with its names, which may have been given as its id.';
+
+create function meta._is_other_type(old meta.column, new meta.column) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select (new).type is distinct from (old).type or (new).collation_name is distinct from (old).collation_name or (new).type is null $$;
+comment on function meta._is_other_type(meta.column, meta.column) is 'Whether the type is to change.';
 
 create function meta._column_now(given meta.column) returns meta.column
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select c from meta.column c
-    where c.schema_name = (given).schema_name and c.relation_name = (given).relation_name and c.name = (given).name
+    select c.id, c.schema_name, c.relation_name, c.name, c.type, c.collation_name, c.position, c."default", c.nullable, c.primary_key,
+           c.generated, c.inherited, null::text, c.comment
+    from meta._column c
+    where c.scope = to_regclass(format('%I.%I', (given).schema_name, (given).relation_name)) and c.name = (given).name
 $$;
 comment on function meta._column_now(meta.column) is 'The row as it is.';
 
-create function meta._is_other_type(old meta.column, new meta.column) returns boolean
+create function meta._column_clause(col meta.column) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
-as $$ select (new).type is distinct from (old).type $$;
-comment on function meta._is_other_type(meta.column, meta.column) is 'Whether the type is to change.';
-
-create function meta._column_insert_ddl(new meta.column) returns text[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
 as $$
-declare
-    ddl text[] := '{}';
-    place text;
-    last integer;
-begin
-    place := format('%I.%I', new.schema_name, new.relation_name);
-    select max(a.attnum) into last
-    from pg_attribute a where a.attrelid = to_regclass(place) and a.attnum > 0;
-    if new.position is not null and new.position <> coalesce(last, 0) + 1 then
-        perform meta._refuse('a new column comes last', 'Leave position out.');
-    end if;
-    ddl := array_append(ddl, 'alter table ' || place || ' add column ' || quote_ident(new.name) || ' '
-            -- looked at before, by the caller's own search path
-            || new.type || E'\n' || meta._default_clause(new."default", new.generated)
-            || case when new.nullable is false then ' not null' else '' end
-            || case when new.primary_key then ' primary key' else '' end);
-    if new.comment is not null then
-        ddl := array_append(ddl, format('comment on column %s.%I is %L', place, new.name, new.comment));
-    end if;
-    return ddl;
-end
+    -- the type was looked at before, by the caller's own search path
+    select quote_ident((col).name) || ' ' || (col).type || E'\n' || coalesce('collate ' || (col).collation_name || ' ', '')
+           || meta._default_clause((col)."default", (col).generated)
+           || case when (col).nullable is false then ' not null' else '' end
 $$;
-comment on function meta._column_insert_ddl(meta.column) is 'The statements for it.';
-
-create function meta._column_insert() returns trigger
-language plpgsql
-as $$
-declare
-    statement text;
-begin
-    new := meta._column_named(new);
-    perform meta._type_given(new.type);
-    foreach statement in array meta._column_insert_ddl(new) loop
-        execute statement;
-    end loop;
-    return meta._column_now(new);
-end
-$$;
-comment on function meta._column_insert() is 'ALTER TABLE ADD COLUMN.';
+comment on function meta._column_clause(meta.column) is 'How SQL defines a column, but for a key.';
 
 -- One ALTER TABLE where it can be one: a table is rewritten at most once.
-create function meta._column_update_ddl(old meta.column, new meta.column) returns text[]
+create function meta._alter_column(place text, old meta.column, new meta.column) returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     ddl text[] := '{}';
-    place constant text := format('%I.%I', old.schema_name, old.relation_name);
     alter_column constant text := format('alter column %I ', old.name);
     key name;
     todo text[] := '{}';
     later text[] := '{}';
 begin
-    if new.id is distinct from old.id then
-        perform meta._refuse('an id follows the names that it is made of', 'Update name.');
-    end if;
-    if (new.schema_name, new.relation_name) is distinct from (old.schema_name, old.relation_name) then
-        perform meta._refuse('a column stays in its table', 'Add it to the other table, and delete this one. To move or rename the table update meta.table.');
-    end if;
-    if new.position is distinct from old.position then
-        perform meta._refuse('a column stays in its place', 'A new one comes last.');
-    end if;
-    if new."using" is not null and new.type is not distinct from old.type then
-        raise exception 'values are converted only to another type' using errcode = 'invalid_parameter_value', hint = 'Give type too.';
-    end if;
     -- of another type the default would have to be one before it is another
     if old.generated is null and old."default" is not null
        and (new."default" is distinct from old."default" or new.generated is not null) then
@@ -177,11 +171,10 @@ begin
         end if;
         todo := todo || (alter_column || 'set expression as (' || new."default" || E'\n)');
     end if;
-    if new.type is distinct from old.type then
-        todo := todo || (alter_column || 'type ' || new.type || E'\n'
+    if (new.type, new.collation_name) is distinct from (old.type, old.collation_name) then
+        todo := todo || (alter_column || 'type ' || new.type || E'\n' || coalesce('collate ' || new.collation_name || ' ', '')
                          || coalesce(' using (' || new."using" || E'\n)', ''));
     end if;
-    perform meta._flag_given(new.nullable, 'nullable'), meta._flag_given(new.primary_key, 'primary_key');
     if new.nullable is distinct from old.nullable and not (new.primary_key and not old.primary_key) then
         todo := todo || (alter_column || case when new.nullable then 'drop not null' else 'set not null' end);
     end if;
@@ -217,45 +210,42 @@ begin
     if cardinality(later) > 0 then
         ddl := array_append(ddl, 'alter table ' || place || ' ' || array_to_string(later, ', '));
     end if;
-    if new.comment is distinct from old.comment then
-        ddl := array_append(ddl, format('comment on column %s.%I is %L', place, old.name, new.comment));
+    return ddl;
+end
+$$;
+comment on function meta._alter_column(text, meta.column, meta.column) is 'The statements for another type, default, nullability, key, way of being generated.';
+
+create function meta._column_ddl(old meta.column, new meta.column) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ddl text[] := '{}';
+    place constant text := format('%I.%I', coalesce(old.schema_name, new.schema_name), coalesce(old.relation_name, new.relation_name));
+    last integer;
+begin
+    if new is null then
+        return array[format('alter table %s drop column %I', place, old.name)];
     end if;
-    if new.name is distinct from old.name then
-        perform meta._name_given(new.name, 'column');
+    if old is null then
+        select max(a.attnum) into last from pg_attribute a where a.attrelid = to_regclass(place) and a.attnum > 0;
+        if new.position is not null and new.position <> coalesce(last, 0) + 1 then
+            perform meta._refuse('a new column comes last', 'Leave position out.');
+        end if;
+        ddl := array['alter table ' || place || ' add column ' || meta._column_clause(new)
+                     || case when new.primary_key then ' primary key' else '' end];
+    else
+        ddl := meta._alter_column(place, old, new);
+    end if;
+    if new.comment is distinct from old.comment then
+        ddl := array_append(ddl, format('comment on column %s.%I is %L', place, coalesce(old.name, new.name), new.comment));
+    end if;
+    if new.name <> old.name then
         ddl := array_append(ddl, format('alter table %s rename column %I to %I', place, old.name, new.name));
     end if;
     return ddl;
 end
 $$;
-comment on function meta._column_update_ddl(meta.column, meta.column) is 'The statements for it.';
+comment on function meta._column_ddl(meta.column, meta.column) is 'ALTER TABLE ADD, ALTER, RENAME, DROP COLUMN.';
 
-create function meta._column_update() returns trigger
-language plpgsql
-as $$
-declare
-    statement text;
-begin
-    if meta._is_other_type(old, new) then
-        perform meta._type_given(new.type);
-    end if;
-    foreach statement in array meta._column_update_ddl(old, new) loop
-        execute statement;
-    end loop;
-    return meta._column_now(new);
-end
-$$;
-comment on function meta._column_update() is 'ALTER TABLE ALTER COLUMN and RENAME COLUMN, COMMENT.';
-
-create function meta._column_delete() returns trigger
-language plpgsql
-as $$
-begin
-    execute pg_catalog.format('alter table %I.%I drop column %I', old.schema_name, old.relation_name, old.name);
-    return old;
-end
-$$;
-comment on function meta._column_delete() is 'ALTER TABLE DROP COLUMN.';
-
-create trigger column_insert instead of insert on meta.column for each row execute function meta._column_insert();
-create trigger column_update instead of update on meta.column for each row execute function meta._column_update();
-create trigger column_delete instead of delete on meta.column for each row execute function meta._column_delete();
+create trigger write instead of insert or update or delete on meta.column for each row execute function meta._write();

@@ -13,13 +13,14 @@ use super::slot;
 use crate::error::{Error, ErrorKind, Result};
 
 /// In the order in which they need each other.
-const FILES: [&str; 21] = [
+const FILES: [&str; 23] = [
     include_str!("../../sql/meta/identifier.sql"),
     include_str!("../../sql/meta/json.sql"),
+    include_str!("../../sql/meta/object.sql"),
     include_str!("../../sql/meta/catalog.sql"),
     include_str!("../../sql/meta/schema.sql"),
-    include_str!("../../sql/meta/table.sql"),
     include_str!("../../sql/meta/column.sql"),
+    include_str!("../../sql/meta/table.sql"),
     include_str!("../../sql/meta/view.sql"),
     include_str!("../../sql/event/relation.sql"),
     include_str!("../../sql/event/installation.sql"),
@@ -32,6 +33,7 @@ const FILES: [&str; 21] = [
     include_str!("../../sql/event/retention.sql"),
     include_str!("../../sql/event/gap.sql"),
     include_str!("../../sql/event/mirror.sql"),
+    include_str!("../../sql/event/touched.sql"),
     include_str!("../../sql/event/engine.sql"),
     include_str!("../../sql/event/status.sql"),
     include_str!("../../sql/event/privilege.sql"),

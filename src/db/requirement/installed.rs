@@ -89,9 +89,8 @@ pub(in crate::db) async fn publication(client: &Client, slot: &str) -> Result<Re
                                          to_regclass(format('%I.%I', t.schemaname, t.tablename)))::text as name) own
                      where t.pubname = $1 and t.schemaname in ('event', 'meta')
                        and (t.schemaname, t.tablename) not in (('event', 'watched'), ('event', 'subscription'),
-                                                               ('event', 'session'), ('event', 'gap'),
-                                                               ('event', 'meta_schema'), ('event', 'meta_table'),
-                                                               ('event', 'meta_column'), ('event', 'meta_view'))),
+                                                               ('event', 'session'), ('event', 'gap'))
+                       and not (t.schemaname = 'event' and t.tablename like 'meta\\_%')),
                     (select pubinsert and pubupdate and pubdelete and pubtruncate and not pubviaroot and not puballtables
                             -- from PostgreSQL 18 on
                             and coalesce(to_jsonb(p) ->> 'pubgencols', 's') = 's'

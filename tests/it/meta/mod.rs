@@ -27,3 +27,19 @@ async fn refused(client: &Client, sql: &str) -> String {
         }
     }
 }
+
+/// The rows, as text: columns are joined with bars, NULL is a dash.
+async fn rows(client: &Client, sql: &str) -> Vec<String> {
+    let rows = client.rows(sql).await.into_iter();
+    rows.map(|row| row.into_iter().map(|value| value.unwrap_or_else(|| "-".to_owned())).collect::<Vec<_>>().join(" | "))
+        .collect()
+}
+
+/// Both queries give the same rows, and at least one.
+async fn same(client: &Client, what: &str, ours: &str, theirs: &str) {
+    for (one, other) in [(ours, theirs), (theirs, ours)] {
+        let missing = client.rows(&format!("select * from ({one}) a except all select * from ({other}) b")).await;
+        assert!(missing.is_empty(), "{what}: {missing:?}");
+    }
+    assert_ne!(client.text(&format!("select count(*) from ({ours}) a")).await, "0", "{what}");
+}

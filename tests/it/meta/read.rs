@@ -1,6 +1,6 @@
 //! What there is.
 
-use super::stage;
+use super::{same, stage};
 
 /// Every sort of column that a table can have, odd names, partitions, children.
 const SCHEMA: &str = r#"
@@ -93,11 +93,7 @@ async fn each_relation_of_meta_is_what_postgresqls_own_catalog_says() {
     ] {
         // nothing is found by the search path: every name is told with its schema
         client.sql("set search_path = pg_catalog").await;
-        for (one, other) in [(ours, theirs), (theirs, ours)] {
-            let missing = client.rows(&format!("select * from ({one}) a except all select * from ({other}) b")).await;
-            assert!(missing.is_empty(), "{what}: {missing:?}");
-        }
-        assert_ne!(client.text(&format!("select count(*) from ({ours}) a")).await, "0", "{what}");
+        same(&client, what, ours, theirs).await;
     }
     let comments = "select string_agg(comment, ', ' order by comment) from (
         select comment from meta.schema union all select comment from meta.table union all

@@ -4,25 +4,32 @@ use std::time::Instant;
 
 use crate::support::{Client, Database, Subscriber, Table, Tidewire};
 
-/// What each relation of meta has that can be told, and whether it is of a schema's objects.
-const RELATIONS: [(&str, &str); 4] = [
-    ("schema", "id, name, owner, comment"),
-    ("table", "id, schema_name, name, owner, unlogged, row_security, force_row_security, comment"),
-    (
-        "column",
-        "id, schema_name, relation_name, name, type, position, \"default\", nullable, primary_key, generated, comment",
-    ),
-    ("view", "id, schema_name, name, query, options, owner, comment"),
-];
+/// Relations of meta, and what each has that can be told.
+async fn relations(client: &Client, which: &str) -> Vec<(String, String)> {
+    let relations = format!(
+        "select m.kind, (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a
+                                     where a.attrelid = to_regclass('event.meta_' || m.kind) and a.attnum > 0)
+                     from event.mirror m where m.kind ~ '^({which})$' order by m.place"
+    );
+    let rows = client.rows(&relations).await.into_iter();
+    rows.map(|row| {
+        let mut row = row.into_iter().flatten();
+        (row.next().unwrap(), row.next().unwrap())
+    })
+    .collect()
+}
+
+/// The first tier: what a migration is mostly about.
+const FIRST: &str = "schema|table|column|view";
 
 async fn subscribe(subscriber: &Subscriber, relation: &str) {
     subscriber.sql(&format!("select subscribe_table(meta.relation_id('meta', '{relation}'))")).await;
 }
 
-/// One subscriber for each relation of meta.
-async fn subscribers(database: &Database) -> Vec<Subscriber> {
+/// One subscriber for each of them.
+async fn subscribers(database: &Database, relations: &[(String, String)]) -> Vec<Subscriber> {
     let mut subscribers = Vec::new();
-    for (relation, _) in RELATIONS {
+    for (relation, _) in relations {
         let subscriber = Subscriber::open(database).await;
         subscribe(&subscriber, relation).await;
         subscribers.push(subscriber);
@@ -67,8 +74,8 @@ async fn a_column_is_told_of_whichever_way_it_came() {
     let row = |name: &str, position: u32| {
         format!(
             "{{\"id\":{{\"relation_id\":{{\"schema_id\":{{\"name\":\"public\"}},\"name\":\"person\"}},\"name\":\"{name}\"}},\
-             \"schema_name\":\"public\",\"relation_name\":\"person\",\"name\":\"{name}\",\"type\":\"integer\",\"position\":{position},\
-             \"default\":null,\"nullable\":true,\"primary_key\":false,\"generated\":null,\"comment\":null}}"
+             \"schema_name\":\"public\",\"relation_name\":\"person\",\"name\":\"{name}\",\"type\":\"integer\",\"collation_name\":null,\"position\":{position},\
+             \"default\":null,\"nullable\":true,\"primary_key\":false,\"generated\":null,\"inherited\":false,\"comment\":null}}"
         )
     };
     client.sql("alter table person add column age integer").await;
@@ -101,9 +108,10 @@ async fn exactly_the_difference_is_told_and_folding_it_leads_to_what_is() {
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table old (id int primary key, v text); create view seen as select id from old").await;
-    let mut subscribers = subscribers(&database).await;
+    let relations = relations(&client, FIRST).await;
+    let mut subscribers = subscribers(&database, &relations).await;
     let mut folded = Vec::new();
-    for (relation, columns) in RELATIONS {
+    for (relation, columns) in &relations {
         folded.push(read(&client, relation, columns).await);
     }
     for (ddl, expected) in [
@@ -203,14 +211,14 @@ async fn exactly_the_difference_is_told_and_folding_it_leads_to_what_is() {
         )
         .await;
     // what concerns more than a command names is upkeep's
-    for (relation, columns) in RELATIONS {
+    for (relation, columns) in &relations {
         let differing = format!(
             "select count(*) from (select {columns} from meta.{relation:?} except all select {columns} from event.meta_{relation}) d"
         );
         client.until(&differing, "0").await;
     }
     client.sql("select event.sync()").await;
-    for (((relation, columns), folded), subscriber) in RELATIONS.into_iter().zip(&mut folded).zip(&mut subscribers) {
+    for (((relation, columns), folded), subscriber) in relations.iter().zip(&mut folded).zip(&mut subscribers) {
         for event in subscriber.inbox().await {
             folded.apply(&event);
         }
@@ -341,7 +349,8 @@ async fn what_a_command_does_not_name_is_told_within_seconds() {
              create table t (m types.mood default 'sad', s int default nextval('s'), c comp, f int default f()); alter table t owner to keeper",
         )
         .await;
-    let subscribers = subscribers(&database).await;
+    let relations = relations(&client, FIRST).await;
+    let subscribers = subscribers(&database, &relations).await;
     for ddl in [
         "alter schema types rename to kinds",
         "alter type kinds.mood rename to moods",
@@ -353,7 +362,7 @@ async fn what_a_command_does_not_name_is_told_within_seconds() {
         "set session_replication_role = replica; create table unseen (id int); set session_replication_role = origin",
     ] {
         client.sql(ddl).await;
-        for (relation, columns) in RELATIONS {
+        for (relation, columns) in &relations {
             let differing = format!(
                 "select count(*) from (select {columns} from meta.{relation:?} except all select {columns} from event.meta_{relation}) d"
             );
@@ -372,7 +381,7 @@ async fn a_schema_change_never_fails_and_tells_nothing_of_its_sessions_settings(
         .sql("create table t (at timestamptz default '2024-01-01 00:00+00', d date default '2024-01-31', v text)")
         .await;
     client.sql("create view w as select * from t where at > '2024-02-02 00:00+00'").await;
-    let mut subscribers = subscribers(&database).await;
+    let mut subscribers = subscribers(&database, &relations(&client, FIRST).await).await;
     // what a session has set changes no text
     let other = database.connect().await;
     other.sql("set timezone = 'Asia/Tokyo'; set datestyle = 'German'; set quote_all_identifiers = on; create temp table text (x int)").await;

@@ -1,13 +1,6 @@
 //! What is written is done: by DDL, in the caller's transaction, and RETURNING gives the row as it then is.
 
-use super::stage;
-use crate::support::Client;
-
-async fn rows(client: &Client, sql: &str) -> Vec<String> {
-    let rows = client.rows(sql).await.into_iter();
-    rows.map(|row| row.into_iter().map(|value| value.unwrap_or_else(|| "-".to_owned())).collect::<Vec<_>>().join(" | "))
-        .collect()
-}
+use super::{rows, stage};
 
 const COLUMN: &str = "name, type, position, \"default\", nullable, primary_key, generated, comment";
 
