@@ -113,7 +113,7 @@ begin
         -- does not say of what
         if event._is_mirrored('table_privilege')
            and exists (select from pg_event_trigger_ddl_commands() c where c.object_type in ('TABLE', 'SEQUENCE')) then
-            perform event._bring_up_to_date('table_privilege', null);
+            perform event._compare('table_privilege');
         end if;
         return;
     else

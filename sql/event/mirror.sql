@@ -5,10 +5,12 @@
 create table event.mirror (
     kind text primary key,
     place integer not null unique,
-    class regclass
+    class regclass,
+    mirror regclass unique
 );
 comment on table event.mirror is 'The relations of meta, each of which event.meta_... mirrors.';
 comment on column event.mirror.place is 'Their order: what others are made of comes first.';
+comment on column event.mirror.mirror is 'Its table.';
 comment on column event.mirror.class is 'The catalog that what they are looked for by (scope) is an object of; NULL: any.';
 
 -- Under which name: what was renamed or dropped is found by it.
@@ -42,6 +44,7 @@ begin
                 where a.attrelid = to_regclass('meta.' || quote_ident('_' || m.kind)) and a.attname not in ('scope', 'object')) as columns
         from event.mirror m order by m.place loop
         execute format('create table %s as select %s from %s with no data', kind.mirror, kind.columns, kind.shown);
+        update event.mirror m set mirror = kind.mirror::regclass where m.kind = kind.name;
         execute format('alter table %s add primary key (id), replica identity full', kind.mirror);
         execute format('comment on table %s is %L', kind.mirror, 'What the subscribers of meta.' || kind.name || ' have been told is there.');
     end loop;
@@ -51,56 +54,74 @@ $$;
 create function event._is_mirrored(kind text) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
-as $$ select exists (select from event.watched w where w.relation = to_regclass('event.' || quote_ident('meta_' || kind))) $$;
+as $$ select exists (select from event.watched w join event.mirror m on m.mirror = w.relation where m.kind = _is_mirrored.kind) $$;
 comment on function event._is_mirrored(text) is 'Whether anybody is subscribed to this relation of meta.';
 
 create function event._is_mirroring() returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
-as $$ select exists (select from event.watched w where event._mirrors(w.relation) is not null) $$;
+as $$ select exists (select from event.watched w join event.mirror m on m.mirror = w.relation) $$;
 comment on function event._is_mirroring() is 'Whether anybody is subscribed to the catalog.';
 
 -- Matched by the id, which is made of names: what is renamed goes and comes, as a row whose key changes does.
-create function event._bring_up_to_date(kind text, touched oid[]) returns void
-language plpgsql volatile
+create function event._comparison(kind text, "of" text, known text) returns text
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    mirror constant regclass := to_regclass('event.' || quote_ident('meta_' || kind));
-    id_type text;
-    columns text;
-    differs text;
-begin
-    select string_agg(quote_ident(a.attname), ', ' order by a.attnum),
-           string_agg(format('m.%1$I is distinct from n.%1$I', a.attname), ' or ' order by a.attnum),
-           min(format_type(a.atttypid, a.atttypmod)) filter (where a.attname = 'id')
-    into columns, differs, id_type
-    from pg_attribute a where a.attrelid = mirror and a.attnum > 0 and not a.attisdropped;
-    execute format(
-        'with now as materialized (select v.scope, v.object, %1$s from meta.%2$I v%5$s),
+    select format(
+        'with now as materialized (select v.scope, v.object, %1$s from meta.%2$I v %5$s),
               known as materialized (%6$s),
-              gone as (delete from %3$s m using known k where m.id = k.id and not exists (select from now n where n.id = m.id) returning m.id),
-              changed as (update %3$s m set (%1$s) = (select %1$s from now n where n.id = m.id) from now n where n.id = m.id and (%4$s) returning 1),
+              gone as (delete from %3$s m using known k where m.id = k.id and m.id not in (select n.id from now n) returning m.id),
+              changed as (update %3$s m set (%1$s) = row(%8$s) from now n where n.id = m.id and (%4$s) returning 1),
               added as (insert into %3$s (%1$s)
                         select %1$s from now n
                         where (select count(*) from gone) >= 0 and (select count(*) from changed) >= 0
                           and not exists (select from %3$s m where m.id = n.id)
                         on conflict (id) do nothing),
-              forgotten as (delete from event.mirrored x using gone g where x.kind = $2 and x.id = g.id::text)
+              forgotten as (delete from event.mirrored x using gone g where x.kind = %7$L and x.id = g.id::text)
          insert into event.mirrored (kind, id, object, scope)
-         select $2, n.id::text, n.object, n.scope from now n
+         select %7$L, n.id::text, n.object, n.scope from now n
          -- without a lock on what is as it was
-         where not exists (select from event.mirrored x where x.kind = $2 and x.id = n.id::text and x.object = n.object and x.scope = n.scope)
+         where not exists (select from event.mirrored x where x.kind = %7$L and x.id = n.id::text and x.object = n.object and x.scope = n.scope)
          on conflict on constraint mirrored_pkey do update set object = excluded.object, scope = excluded.scope',
-        columns, '_' || kind, mirror, differs,
-        case when touched is not null then ' where v.scope = any ($1)' end,
-        case when touched is null then format('select m.id from %s m', mirror)
-             else format('select x.id::%s as id from event.mirrored x where x.kind = $2 and (x.scope = any ($1) or x.object = any ($1))', id_type) end)
-    using touched, kind;
+        string_agg(quote_ident(a.attname), ', ' order by a.attnum), '_' || kind, a.attrelid::regclass,
+        string_agg(format('m.%1$I is distinct from n.%1$I', a.attname), ' or ' order by a.attnum),
+        "of", format(known, min(format_type(a.atttypid, a.atttypmod)) filter (where a.attname = 'id'), a.attrelid::regclass, kind), kind,
+        string_agg('n.' || quote_ident(a.attname), ', ' order by a.attnum))
+    from pg_attribute a
+    where a.attrelid = to_regclass('event.' || quote_ident('meta_' || kind)) and a.attnum > 0 and not a.attisdropped
+    group by a.attrelid
+$$;
+comment on function event._comparison(text, text, text) is
+    'The statement that makes the mirror of a relation of meta what that is: those rows of it, and of the mirror those that are known to be of the same things.';
+
+-- A function for each, since planning its statement takes longer than doing it: it is planned once a session. For few objects: by indexes.
+do $$
+declare
+    kind text;
+begin
+    for kind in select m.kind from event.mirror m order by m.place loop
+        execute format('create function event.%I(touched oid[]) returns void language plpgsql volatile
+            set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+            set enable_hashjoin = off set enable_mergejoin = off as %L',
+            '_follow_' || kind,
+            'begin ' || event._comparison(kind, 'where v.scope = any ($1)',
+                'select x.id::%1$s as id from event.mirrored x where x.kind = %3$L and (x.scope = any ($1) or x.object = any ($1))') || '; end');
+        execute format('comment on function event.%I(oid[]) is %L', '_follow_' || kind,
+                       'Makes the mirror of meta.' || kind || ' what that is, as far as these objects are concerned.');
+    end loop;
 end
 $$;
-comment on function event._bring_up_to_date(text, oid[]) is
-    'Makes the mirror of a relation of meta what that is: as far as these objects are concerned, or all of it.';
+
+create function event._compare(kind text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute event._comparison(kind, '', 'select m.id from %2$s m');
+end
+$$;
+comment on function event._compare(text) is 'Makes the mirror of a relation of meta what that is.';
 
 create function event._mirror(classes oid[], objects oid[]) returns void
 language plpgsql volatile
@@ -109,10 +130,14 @@ as $$
 declare
     kind text;
 begin
-    for kind in select m.kind from event.mirror m
-                where event._is_mirrored(m.kind) and (classes is null or m.class is null or m.class = any (classes))
+    for kind in select m.kind from event.mirror m join event.watched w on w.relation = m.mirror
+                where objects is null or m.class is null or m.class = any (classes)
                 order by m.place loop
-        perform event._bring_up_to_date(kind, objects);
+        if objects is null or cardinality(objects) > 200 then
+            perform event._compare(kind);
+        else
+            execute format('select event.%I($1)', '_follow_' || kind) using objects;
+        end if;
     end loop;
 end
 $$;
@@ -128,7 +153,7 @@ as $$
 begin
     -- "tide", "meta"
     perform pg_advisory_xact_lock(x'74696465'::int, x'6d657461'::int);
-    perform event._bring_up_to_date(event._mirrors(relation), null);
+    perform event._compare(event._mirrors(relation));
 exception when lock_not_available then
     raise exception 'the catalog is busy'
         using errcode = 'lock_not_available',

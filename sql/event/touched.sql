@@ -1,51 +1,73 @@
 -- What a schema change concerns, and when all has to be compared.
 
-create function event._part_of(class oid, object oid) returns table (class_of oid, object_of oid)
-language sql stable
+create function event._whole(class regclass, object oid, out class_of oid, out object_of oid)
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select _part_of.class, _part_of.object
-    union all
-    select 'pg_class'::regclass, i.indrelid from pg_index i where _part_of.class = 'pg_class'::regclass and i.indexrelid = _part_of.object
-    union all
-    -- ALTER TYPE of a composite type names the relation that it has
-    select 'pg_type'::regclass, c.reltype from pg_class c
-    where _part_of.class = 'pg_class'::regclass and c.oid = _part_of.object and c.relkind = 'c'
-    union all
-    select case when k.conrelid <> 0 then 'pg_class'::regclass else 'pg_type'::regclass end, greatest(k.conrelid, k.contypid)
-    from pg_constraint k where _part_of.class = 'pg_constraint'::regclass and k.oid = _part_of.object
-    union all
-    select 'pg_class'::regclass, t.tgrelid from pg_trigger t where _part_of.class = 'pg_trigger'::regclass and t.oid = _part_of.object
-    union all
-    select 'pg_class'::regclass, p.polrelid from pg_policy p where _part_of.class = 'pg_policy'::regclass and p.oid = _part_of.object
-    union all
-    select 'pg_class'::regclass, w.ev_class from pg_rewrite w where _part_of.class = 'pg_rewrite'::regclass and w.oid = _part_of.object
-    union all
-    select 'pg_class'::regclass, d.adrelid from pg_attrdef d where _part_of.class = 'pg_attrdef'::regclass and d.oid = _part_of.object
-    union all
-    select 'pg_publication'::regclass, p.prpubid from pg_publication_rel p
-    where _part_of.class = 'pg_publication_rel'::regclass and p.oid = _part_of.object
+begin
+    class_of := 'pg_class'::regclass;
+    case class
+        when 'pg_constraint'::regclass then
+            select case when k.conrelid = 0 then 'pg_type'::regclass else class_of end, greatest(k.conrelid, k.contypid) into class_of, object_of
+            from pg_constraint k where k.oid = object;
+        when 'pg_trigger'::regclass then
+            select t.tgrelid into object_of from pg_trigger t where t.oid = object;
+        when 'pg_policy'::regclass then
+            select p.polrelid into object_of from pg_policy p where p.oid = object;
+        when 'pg_rewrite'::regclass then
+            select w.ev_class into object_of from pg_rewrite w where w.oid = object;
+        when 'pg_attrdef'::regclass then
+            select d.adrelid into object_of from pg_attrdef d where d.oid = object;
+        when 'pg_publication_rel'::regclass then
+            class_of := 'pg_publication'::regclass;
+            select p.prpubid into object_of from pg_publication_rel p where p.oid = object;
+        when 'pg_class'::regclass then
+            -- ALTER TYPE of a composite type names the relation that it has
+            select case c.relkind when 'c' then 'pg_type'::regclass else class_of end, case c.relkind when 'c' then c.reltype else i.indrelid end
+            into class_of, object_of
+            from pg_class c left join pg_index i on i.indexrelid = c.oid where c.oid = object;
+        else
+            null;
+    end case;
+end
 $$;
-comment on function event._part_of(oid, oid) is 'An object and what it is a part of: a trigger''s table, a domain''s constraint''s domain.';
+comment on function event._whole(regclass, oid) is 'What an object is a part of: a trigger''s table, a constraint''s domain; NULL: of nothing.';
 
 -- Partitions and children, since much is done to them too; and, of what was altered, what depends on it, since that may say its name.
 create function event._touched(inout classes oid[], inout objects oid[], with_dependents boolean)
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with recursive named as (
-        select p.class_of as class, p.object_of as object from unnest(classes, objects) as u(class, object) cross join lateral event._part_of(u.class, u.object) p
-        union
-        select 'pg_class'::regclass, i.inhrelid from named n join pg_inherits i on i.inhparent = n.object where n.class = 'pg_class'::regclass
-    ), dependents as (
-        select p.class_of as class, p.object_of as object
-        from (select distinct d.classid, d.objid from named n join pg_depend d on d.refclassid = n.class and d.refobjid = n.object
-              where with_dependents and d.deptype in ('n', 'a')) d
-        cross join lateral event._part_of(d.classid, d.objid) p
-    ), whole as (
-        select class, object from named union select class, object from dependents
-    )
-    select array_agg(w.class), array_agg(w.object) from whole w
+declare
+    named oid[];
+    part record;
+    whole record;
+begin
+    for part in select u.class, u.object from unnest(classes, objects) as u(class, object) loop
+        whole := event._whole(part.class, part.object);
+        if whole.object_of is not null then
+            classes := classes || whole.class_of;
+            objects := objects || whole.object_of;
+        end if;
+    end loop;
+    named := objects;
+    if 'pg_class'::regclass = any (classes) then
+        with recursive family as (
+            select i.inhrelid from pg_inherits i where i.inhparent = any (named)
+            union
+            select i.inhrelid from family f join pg_inherits i on i.inhparent = f.inhrelid
+        )
+        select objects || coalesce(array_agg(f.inhrelid), '{}') into objects from family f;
+    end if;
+    if with_dependents then
+        for part in select distinct d.classid, d.objid from pg_depend d
+                    where d.refclassid = any (classes) and d.refobjid = any (named) and d.deptype in ('n', 'a') loop
+            whole := event._whole(part.classid, part.objid);
+            classes := classes || coalesce(whole.class_of, part.classid);
+            objects := objects || part.objid || whole.object_of;
+        end loop;
+    end if;
+end
 $$;
 comment on function event._touched(oid[], oid[], boolean) is 'Whatever a command concerns that names these objects.';
 

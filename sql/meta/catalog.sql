@@ -8,10 +8,7 @@
 
 create function meta._is_shown(schema oid) returns boolean
 language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'meta', 'event') from pg_namespace n where n.oid = schema
-$$;
+return (select n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'meta', 'event') from pg_catalog.pg_namespace n where n.oid = schema);
 comment on function meta._is_shown(oid) is 'Whether meta shows a schema and what is in it: not PostgreSQL''s own, nor Tidewire''s.';
 
 -- With its schema unless it is PostgreSQL's own, whatever the caller's search path is: one text for one type.
@@ -58,12 +55,9 @@ comment on function meta._type_given(text) is 'A type''s name as it was given, w
 
 create function meta._collation_text("of" oid, type oid) returns text
 language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select format('%I.%I', n.nspname, c.collname)
-    from pg_collation c join pg_namespace n on n.oid = c.collnamespace
-    where c.oid = "of" and c.oid is distinct from (select t.typcollation from pg_type t where t.oid = _collation_text.type)
-$$;
+return (select pg_catalog.format('%I.%I', n.nspname, c.collname)
+        from pg_catalog.pg_collation c join pg_catalog.pg_namespace n on n.oid = c.collnamespace
+        where c.oid = "of" and c.oid is distinct from (select t.typcollation from pg_catalog.pg_type t where t.oid = _collation_text.type));
 comment on function meta._collation_text(oid, oid) is 'A collation as SQL writes it; NULL: it is its type''s own.';
 
 create function meta._collation_given(name text) returns text

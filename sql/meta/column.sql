@@ -1,7 +1,7 @@
 -- Columns as rows: those of tables. Of a partition or a child its own definition counts, not where it comes from.
 
 create view meta._column as
-select a.attrelid as scope, a.attrelid as object, meta.column_id(n.nspname, c.relname, a.attname) as id,
+select c.oid as scope, c.oid as object, meta.column_id(n.nspname, c.relname, a.attname) as id,
        n.nspname::text collate "default" as schema_name, c.relname::text collate "default" as relation_name,
        a.attname::text collate "default" as name,
        meta._type_text(a.atttypid, a.atttypmod) as type, meta._collation_text(a.attcollation, a.atttypid) as collation_name,
