@@ -38,7 +38,7 @@ pub async fn run(
             };
             let position = segment(moved.borrow_and_update().lsn);
             let looked = upkeep::look_after(client, &to_check).await?;
-            is_waited_for = !looked.is_told;
+            is_waited_for = !looked.is_done;
             if retained.is_none_or(|last| last.elapsed() >= RETAIN_EVERY) {
                 retained = Some(Instant::now());
                 for reason in upkeep::retain(client, position, &limits).await? {

@@ -125,6 +125,10 @@ begin
     if not event._is_mirroring() then
         return;
     end if;
+    -- connections come and go all the time, and are few
+    if event._is_mirrored('connection') then
+        perform event._compare('connection');
+    end if;
     mark := event._catalog_mark();
     if mark is distinct from (select i.catalog from event.installation i) then
         perform event._mirror(null, null);

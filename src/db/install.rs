@@ -6,7 +6,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
 use super::connect::error;
-use super::installation::VERSION;
+use super::installation::{EVENT_TRIGGERS, VERSION};
 pub use super::installation::{Installed, PUBLICATION, installed, slot_name};
 use super::requirement::{self, refuse};
 use super::slot;
@@ -122,10 +122,9 @@ pub async fn install(client: &mut Client) -> Result<()> {
 async fn follow_ddl(client: &mut Client) -> Result<()> {
     let row = client
         .query_one(
-            "select rolsuper and 3 > (select count(*) from pg_event_trigger
-                                    where evtname in ('tidewire_ddl', 'tidewire_catalog', 'tidewire_catalog_drop'))
+            "select rolsuper and (select count(*) from pg_event_trigger where evtname = any ($1)) < cardinality($1)
              from pg_roles where rolname = current_user",
-            &[],
+            &[&EVENT_TRIGGERS.as_slice()],
         )
         .await
         .map_err(error)?;

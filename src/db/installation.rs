@@ -11,6 +11,9 @@ pub const VERSION: i32 = 1;
 /// The publication's name. One in each database.
 pub const PUBLICATION: &str = "tidewire";
 
+/// The event triggers, which a superuser's install makes.
+pub const EVENT_TRIGGERS: [&str; 3] = ["tidewire_ddl", "tidewire_catalog", "tidewire_catalog_drop"];
+
 /// What is installed in a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Installed {

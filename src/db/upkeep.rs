@@ -28,8 +28,8 @@ const TABLE_STEPS: [(&str, &str); 2] = [
 /// What came of a look.
 #[derive(Debug)]
 pub struct Looked {
-    /// Everybody is told who was not notified of something.
-    pub is_told: bool,
+    /// Until the database moves on there is nothing to look for: everybody is told who was not notified of something.
+    pub is_done: bool,
     /// The first of what went wrong with one thing, after the others were done.
     pub failed: Option<Error>,
 }
@@ -56,9 +56,11 @@ pub async fn look_after(client: &Client, altered: &[u32]) -> Result<Looked> {
             }
         }
     }
-    let told = note(client.query_one("select event._tell_skipped()", &[]).await, &mut first)?;
+    // who connects writes nothing
+    let done = "select event._tell_skipped() and not event._is_mirrored('connection')";
+    let done = note(client.query_one(done, &[]).await, &mut first)?;
     // who holds a lock may have kept it from being told
-    Ok(Looked { is_told: told.is_some_and(|told| told.get(0)), failed: first })
+    Ok(Looked { is_done: done.is_some_and(|done| done.get(0)), failed: first })
 }
 
 /// Keeps the first failure of what failed by itself. Whoever holds a lock, which anybody can, is waited for until the next look.

@@ -146,7 +146,7 @@ async fn a_database_that_is_served_is_reported_with_its_tables_and_lag() {
         "bytes behind",
         "table public.t is published",
         "table \"A b\".\"c\"\"d\" is published",
-        "event trigger tidewire_ddl follows",
+        "event triggers follow",
         "publication \"tidewire\" is as",
         "1 of 10 replication slots",
         "schemas event and meta are installed",
@@ -267,9 +267,9 @@ async fn a_role_without_the_privileges_gets_them_by_the_remedies() {
     assert!(tidewire(&["install", "--database-url", &url]).await.status.success());
     let installed = check(&url).await;
     assert_eq!(installed.failures(), [""; 0]);
-    assert_eq!(installed.mark_of("there is no event trigger tidewire_ddl"), "warning");
+    assert_eq!(installed.mark_of("event triggers are missing: tidewire_ddl, tidewire_catalog, tidewire_catalog_drop"), "warning");
     database.install().await;
-    assert_eq!(check(&url).await.mark_of("event trigger tidewire_ddl follows"), "ok");
+    assert_eq!(check(&url).await.mark_of("event triggers follow"), "ok");
 
     client.sql("create role other login replication").await;
     let other = check(&database.url_as("other")).await;
@@ -337,7 +337,7 @@ async fn what_was_altered_behind_its_back_is_told_and_mended_by_the_remedies() {
         expected.remove(1);
     }
     assert_eq!(checked.failures(), expected, "{}", checked.text);
-    assert_eq!(checked.mark_of("event trigger tidewire_ddl is disabled"), "warning");
+    assert_eq!(checked.mark_of("event triggers are disabled: tidewire_ddl"), "warning");
     if has_lists {
         let error = client.try_sql("insert into a values (1, 1); delete from a").await.unwrap_err();
         assert!(error.message().contains("cannot delete from table"), "PostgreSQL agrees: {error}");

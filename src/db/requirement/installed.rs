@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 
 use super::Requirement;
 use crate::db::connect::error;
-use crate::db::installation::{Installed, PUBLICATION, VERSION};
+use crate::db::installation::{EVENT_TRIGGERS, Installed, PUBLICATION, VERSION};
 use crate::error::Result;
 
 /// The schemas, and what it takes to make or to use them.
@@ -144,31 +144,33 @@ pub(in crate::db) async fn publication(client: &Client, slot: &str) -> Result<Re
     })
 }
 
-/// The event trigger that follows schema changes at once.
+/// The event triggers that follow schema changes at once.
 pub(super) async fn event_trigger(client: &Client, installed: &Installed, shown: &str) -> Result<Requirement> {
     let row = client
         .query_one(
             "select (select rolsuper from pg_roles where rolname = current_user),
-                    (select evtenabled in ('O', 'A') from pg_event_trigger where evtname = 'tidewire_ddl')",
-            &[],
+                    string_agg(o.name, ', ') filter (where e.oid is null),
+                    string_agg(o.name, ', ') filter (where e.evtenabled not in ('O', 'A'))
+             from unnest($1::text[]) as o (name) left join pg_event_trigger e on e.evtname = o.name",
+            &[&EVENT_TRIGGERS.as_slice()],
         )
         .await
         .map_err(error)?;
-    let (superuser, enabled): (bool, Option<bool>) = (row.get(0), row.get(1));
-    let slower = "dropped tables and new partitions are noticed within seconds, not at once";
-    Ok(match (installed, enabled) {
-        (Installed::Version(_), Some(true)) => {
-            Requirement::met("event trigger tidewire_ddl follows schema changes at once")
-        }
-        (Installed::Version(_), Some(false)) => {
-            Requirement::warning(format!("event trigger tidewire_ddl is disabled: {slower}"))
-                .remedy("alter event trigger tidewire_ddl enable;  -- as a superuser")
-        }
-        (Installed::Version(_), None) => {
-            Requirement::warning(format!("there is no event trigger tidewire_ddl: {slower}"))
+    let (superuser, missing, disabled): (bool, Option<&str>, Option<&str>) = (row.get(0), row.get(1), row.get(2));
+    let slower = "dropped tables, new partitions and changes of the catalog are noticed within seconds, not at once";
+    Ok(match (installed, missing, disabled) {
+        (Installed::Version(_), None, None) => Requirement::met("event triggers follow schema changes at once"),
+        (Installed::Version(_), Some(missing), _) => {
+            Requirement::warning(format!("event triggers are missing: {missing}; {slower}"))
                 .remedy(format!("tidewire install --database-url '{shown}'  # with a superuser's URL"))
         }
-        (_, _) if superuser => Requirement::met("event triggers can be created"),
-        (_, _) => Requirement::warning(format!("only a superuser may create event triggers; without one, {slower}")),
+        (Installed::Version(_), None, Some(disabled)) => {
+            let enable: String =
+                disabled.split(", ").map(|name| format!("alter event trigger {name} enable; ")).collect();
+            Requirement::warning(format!("event triggers are disabled: {disabled}; {slower}"))
+                .remedy(format!("{enable} -- as a superuser"))
+        }
+        _ if superuser => Requirement::met("event triggers can be created"),
+        _ => Requirement::warning(format!("only a superuser may create event triggers; without one, {slower}")),
     })
 }
