@@ -202,6 +202,19 @@ end
 $$;
 comment on function meta._id_kept(text, text, text) is 'An error when an UPDATE gives another id.';
 
+create function meta._id_met(given text, made text) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if given <> made then
+        raise exception 'the id and the names given are of different things'
+            using errcode = 'invalid_parameter_value', detail = format('The id is %s, by its names it is %s.', given, made);
+    end if;
+end
+$$;
+comment on function meta._id_met(text, text) is 'An error when an INSERT gives an id that is not what its names make.';
+
 -- Of each relation of meta there are three functions: _X_given(old, new) completes and checks a row as it was given, _X_ddl(old, new) puts
 -- the statements together that lead from one to the other (NULL: there is none), _X_now(given) reads the row as it then is.
 create function meta._write() returns trigger
@@ -210,6 +223,7 @@ as $$
 declare
     ddl text[];
     statement text;
+    given_id text;
 begin
     -- what it was and is to be, to each of the three; a record once assigned to is no row of the relation any more
     if tg_op operator(pg_catalog.=) 'DELETE' then
@@ -217,6 +231,7 @@ begin
     elsif tg_op operator(pg_catalog.=) 'UPDATE' then
         execute pg_catalog.format('select meta._%1$s_ddl($1, meta._%1$s_given($1, $2))', tg_table_name) into ddl using old, new;
     else
+        given_id := new.id::text;
         execute pg_catalog.format('select meta._%1$s_ddl(null, meta._%1$s_given(null, $1))', tg_table_name) into ddl using new;
     end if;
     foreach statement in array ddl loop
@@ -228,6 +243,7 @@ begin
         execute pg_catalog.format('select * from meta._%1$s_now(meta._%1$s_given($1, $2))', tg_table_name) into new using old, new;
     else
         execute pg_catalog.format('select * from meta._%1$s_now(meta._%1$s_given(null, $1))', tg_table_name) into new using new;
+        perform meta._id_met(given_id, new.id::text);
     end if;
     return new;
 end

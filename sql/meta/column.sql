@@ -84,6 +84,9 @@ begin
         new.schema_name := coalesce(new.schema_name, (((new.id).relation_id).schema_id).name);
         new.relation_name := coalesce(new.relation_name, ((new.id).relation_id).name);
         new.name := coalesce(new.name, (new.id).name);
+        if new."using" is not null then
+            raise exception 'a new column has no values to convert' using errcode = 'invalid_parameter_value', hint = 'Give a "default".';
+        end if;
         if new.inherited then
             perform meta._refuse('an inherited column comes with its parent', 'Leave inherited out, or update meta.table''s inherits.');
         end if;

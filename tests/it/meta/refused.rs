@@ -206,6 +206,14 @@ async fn what_postgresql_has_no_ddl_for_is_refused_with_the_reason() {
             "insert into meta.column (schema_name, relation_name, name, type, generated, \"default\") values ('public', 't', 'x', 'int', 'identity always', '1')",
             "22023 an identity column has no default",
         ),
+        (
+            "insert into meta.column (schema_name, relation_name, name, type, \"using\") values ('public', 't', 'x', 'int', '1')",
+            "22023 a new column has no values to convert -- Give a \"default\".",
+        ),
+        (
+            "insert into meta.table (id, name) values (meta.relation_id('public', 'x'), 'y')",
+            "22023 the id and the names given are of different things",
+        ),
         ("insert into meta.table (name) values ('x')", "23502 a table's schema needs a name"),
         ("insert into meta.view (schema_name, name) values ('public', 'x')", "23502 a view needs a query"),
         ("update meta.schema set owner = null where name = 'public'", "23502 a schema's owner needs a name"),
