@@ -108,7 +108,6 @@ begin
               select 'pg_type'::regclass, to_regtype(d.address_names[1])
               from pg_event_trigger_dropped_objects() d where d.object_type = 'domain constraint') x
         where x.object is not null;
-        classes := classes || 'pg_class'::regclass::oid;
     elsif tg_tag in ('GRANT', 'REVOKE') then
         -- does not say of what
         if event._is_mirrored('table_privilege')
@@ -129,9 +128,10 @@ begin
               union
               select 'pg_type'::regclass, t.oid from pg_event_trigger_ddl_commands() c join pg_type t on t.typnamespace = c.objid
               where tg_tag = 'ALTER SCHEMA') x;
-        select t.classes, t.objects into classes, objects from event._touched(classes, objects, tg_tag like 'ALTER %') t;
     end if;
     if cardinality(objects) > 0 then
+        select t.classes, t.objects into classes, objects
+        from event._touched(classes, objects, tg_event <> 'sql_drop' and tg_tag like 'ALTER %') t;
         perform event._mirror(classes, objects);
     end if;
 -- also when the writer's own statement_timeout ends it: then the DDL could never be done

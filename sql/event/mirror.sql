@@ -6,12 +6,14 @@ create table event.mirror (
     kind text primary key,
     place integer not null unique,
     class regclass,
+    object_class regclass,
     mirror regclass unique
 );
 comment on table event.mirror is 'The relations of meta, each of which event.meta_... mirrors.';
 comment on column event.mirror.place is 'Their order: what others are made of comes first.';
 comment on column event.mirror.mirror is 'Its table.';
-comment on column event.mirror.class is 'The catalog that what they are looked for by (scope) is an object of; NULL: any.';
+comment on column event.mirror.class is 'The catalog that the scope of its rows is an object of; NULL: any.';
+comment on column event.mirror.object_class is 'The catalog that their objects are of, where those are others than the scope.';
 
 -- Under which name: what was renamed or dropped is found by it.
 create table event.mirrored (
@@ -29,15 +31,22 @@ do $$
 declare
     kind record;
 begin
-    insert into event.mirror (kind, place, class)
-    select substr(c.relname, 2), row_number() over (order by c.oid), case substr(c.relname, 2)
-        when 'schema' then 'pg_namespace' when 'function' then 'pg_proc' when 'function_parameter' then 'pg_proc' when 'type' then 'pg_type'
-        when 'cast' then 'pg_cast' when 'operator' then 'pg_operator' when 'extension' then 'pg_extension'
-        when 'publication' then 'pg_publication' when 'foreign_data_wrapper' then 'pg_foreign_data_wrapper'
-        when 'foreign_server' then 'pg_foreign_server' when 'role' then 'pg_authid' when 'role_inheritance' then 'pg_authid'
-        when 'setting' then 'pg_authid' when 'connection' then 'pg_authid' when 'comment' then null else 'pg_class' end::regclass
-    from pg_class c
-    where c.relnamespace = 'meta'::regnamespace and c.relkind = 'v' and c.relname like '\_%';
+    insert into event.mirror (kind, place, class, object_class)
+    select k.kind, row_number() over (), k.class::regclass, k.object_class::regclass
+    from (values
+        ('role', 'pg_authid', null), ('role_inheritance', 'pg_authid', null), ('setting', 'pg_authid', null), ('connection', 'pg_authid', null),
+        ('schema', 'pg_namespace', null), ('extension', 'pg_extension', null), ('type', 'pg_type', null), ('function', 'pg_proc', null),
+        ('function_parameter', 'pg_proc', null), ('cast', 'pg_cast', null), ('operator', 'pg_operator', null),
+        ('foreign_data_wrapper', 'pg_foreign_data_wrapper', null), ('foreign_server', 'pg_foreign_server', null),
+        ('relation', 'pg_class', null), ('relation_column', 'pg_class', null), ('sequence', 'pg_class', null), ('table', 'pg_class', null),
+        ('column', 'pg_class', null), ('foreign_table', 'pg_class', null), ('foreign_column', 'pg_class', null),
+        ('partition', 'pg_class', 'pg_class'), ('primary_key', 'pg_class', 'pg_constraint'), ('constraint_unique', 'pg_class', 'pg_constraint'),
+        ('constraint_check', 'pg_class', 'pg_constraint'), ('constraint_exclusion', 'pg_class', 'pg_constraint'),
+        ('foreign_key', 'pg_class', 'pg_constraint'), ('index', 'pg_class', 'pg_class'), ('view', 'pg_class', null),
+        ('materialized_view', 'pg_class', null), ('trigger', 'pg_class', 'pg_trigger'), ('policy', 'pg_class', 'pg_policy'),
+        ('policy_role', 'pg_class', 'pg_policy'), ('table_privilege', 'pg_class', null), ('publication', 'pg_publication', null),
+        ('comment', null, null)) k (kind, class, object_class)
+    where to_regclass('meta.' || quote_ident('_' || k.kind)) is not null;
     for kind in
         select m.kind as name, 'event.' || quote_ident('meta_' || m.kind) as mirror, 'meta.' || quote_ident('_' || m.kind) as shown,
                (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a
@@ -101,14 +110,14 @@ declare
     kind text;
 begin
     for kind in select m.kind from event.mirror m order by m.place loop
-        execute format('create function event.%I(touched oid[]) returns void language plpgsql volatile
+        execute format('create function event.%I(scopes oid[], objects oid[]) returns void language plpgsql volatile
             set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
             set enable_hashjoin = off set enable_mergejoin = off as %L',
             '_follow_' || kind,
             'begin ' || event._comparison(kind, 'where v.scope = any ($1)',
-                'select x.id::%1$s as id from event.mirrored x where x.kind = %3$L and (x.scope = any ($1) or x.object = any ($1))') || '; end');
-        execute format('comment on function event.%I(oid[]) is %L', '_follow_' || kind,
-                       'Makes the mirror of meta.' || kind || ' what that is, as far as these objects are concerned.');
+                'select x.id::%1$s as id from event.mirrored x where x.kind = %3$L and (x.scope = any ($1) or x.object = any ($2))') || '; end');
+        execute format('comment on function event.%I(oid[], oid[]) is %L', '_follow_' || kind,
+                       'Makes the mirror of meta.' || kind || ' what that is, as far as these objects, and what is of these, are concerned.');
     end loop;
 end
 $$;
@@ -128,15 +137,23 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    kind text;
+    mirror event.mirror;
+    scopes oid[];
+    parts oid[];
 begin
-    for kind in select m.kind from event.mirror m join event.watched w on w.relation = m.mirror
-                where objects is null or m.class is null or m.class = any (classes)
-                order by m.place loop
-        if objects is null or cardinality(objects) > 200 then
-            perform event._compare(kind);
-        else
-            execute format('select event.%I($1)', '_follow_' || kind) using objects;
+    for mirror in select m.* from event.mirror m join event.watched w on w.relation = m.mirror order by m.place loop
+        if objects is null then
+            perform event._compare(mirror.kind);
+            continue;
+        end if;
+        select array_agg(u.object) filter (where mirror.class is null or u.class = mirror.class),
+               array_agg(u.object) filter (where u.class = mirror.object_class)
+        into scopes, parts
+        from unnest(classes, objects) as u(class, object);
+        if cardinality(scopes) > 200 then
+            perform event._compare(mirror.kind);
+        elsif scopes is not null or parts is not null then
+            execute format('select event.%I($1, $2)', '_follow_' || mirror.kind) using coalesce(scopes, '{}'), coalesce(parts, '{}');
         end if;
     end loop;
 end

@@ -52,19 +52,23 @@ begin
     end loop;
     named := objects;
     if 'pg_class'::regclass = any (classes) then
-        with recursive family as (
-            select i.inhrelid from pg_inherits i where i.inhparent = any (named)
-            union
-            select i.inhrelid from family f join pg_inherits i on i.inhparent = f.inhrelid
-        )
-        select objects || coalesce(array_agg(f.inhrelid), '{}') into objects from family f;
+        for part in
+            with recursive family as (
+                select i.inhrelid from pg_inherits i where i.inhparent = any (named)
+                union
+                select i.inhrelid from family f join pg_inherits i on i.inhparent = f.inhrelid
+            )
+            select f.inhrelid as object from family f loop
+            classes := classes || 'pg_class'::regclass::oid;
+            objects := objects || part.object;
+        end loop;
     end if;
     if with_dependents then
-        for part in select distinct d.classid, d.objid from pg_depend d
+        for part in select distinct d.classid as class, d.objid as object from pg_depend d
                     where d.refclassid = any (classes) and d.refobjid = any (named) and d.deptype in ('n', 'a') loop
-            whole := event._whole(part.classid, part.objid);
-            classes := classes || coalesce(whole.class_of, part.classid);
-            objects := objects || part.objid || whole.object_of;
+            whole := event._whole(part.class, part.object);
+            classes := classes || part.class || whole.class_of;
+            objects := objects || part.object || whole.object_of;
         end loop;
     end if;
 end

@@ -11,6 +11,25 @@ language sql stable
 return (select n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'meta', 'event') from pg_catalog.pg_namespace n where n.oid = schema);
 comment on function meta._is_shown(oid) is 'Whether meta shows a schema and what is in it: not PostgreSQL''s own, nor Tidewire''s.';
 
+create function meta._in_schema(schema oid, name text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
+as $$ select format('%I.%I', n.nspname, _in_schema.name) from pg_namespace n where n.oid = schema $$;
+comment on function meta._in_schema(oid, text) is 'A name with its schema as SQL writes it, always the same.';
+
+create function meta._routine_name(routine oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select meta._in_schema(p.pronamespace, p.proname) from pg_proc p where p.oid = routine $$;
+comment on function meta._routine_name(oid) is 'A function''s name as SQL writes it, without its parameters.';
+
+-- Each part is quoted again: it is a place for names alone, which PostgreSQL finds by the caller's search path.
+create function meta._name_text(name text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
+as $$ select string_agg(quote_ident(u.part), '.' order by u.place) from unnest(parse_ident(name)) with ordinality as u(part, place) $$;
+comment on function meta._name_text(text) is 'A name, perhaps with its schema, as SQL writes it.';
+
 -- With its schema unless it is PostgreSQL's own, whatever the caller's search path is: one text for one type.
 create function meta._type_text(type oid, typmod integer) returns text
 language sql stable
@@ -23,6 +42,7 @@ create function meta._expression_text(expression pg_node_tree, relation oid) ret
 language sql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
+set standard_conforming_strings = on
 as $$ select pg_get_expr(expression, relation) $$;
 comment on function meta._expression_text(pg_node_tree, oid) is 'An expression of a relation as SQL writes it, always the same.';
 
@@ -30,6 +50,7 @@ create function meta._query_text(view oid) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
+set standard_conforming_strings = on
 as $$ select rtrim(ltrim(pg_get_viewdef(view)), ';') $$;
 comment on function meta._query_text(oid) is 'A view''s query as SQL writes it, always the same.';
 
@@ -39,26 +60,36 @@ create function meta._type_given(type text) returns text
 language plpgsql stable
 as $$
 begin
-    if type is null then
-        raise exception 'a column needs a type' using errcode = 'not_null_violation';
-    end if;
-    if pg_catalog.to_regtype(type) is null then
-        raise exception 'type "%" does not exist', type
-            using errcode = 'undefined_object',
-                  hint = case when type ~* '^\s*(big|small)?serial' then
-                      'A serial is an integer with generated = ''identity by default''.' end;
-    end if;
-    return type || E'\n';
+    perform meta._type_found(type, pg_catalog.to_regtype(type));
+    return pg_catalog.concat(type, E'\n');
 end
 $$;
 comment on function meta._type_given(text) is 'A type''s name as it was given, when it is one.';
 
 create function meta._collation_text("of" oid, type oid) returns text
 language sql stable
-return (select pg_catalog.format('%I.%I', n.nspname, c.collname)
-        from pg_catalog.pg_collation c join pg_catalog.pg_namespace n on n.oid = c.collnamespace
+return (select meta._in_schema(c.collnamespace, c.collname) from pg_catalog.pg_collation c
         where c.oid = "of" and c.oid is distinct from (select t.typcollation from pg_catalog.pg_type t where t.oid = _collation_text.type));
 comment on function meta._collation_text(oid, oid) is 'A collation as SQL writes it; NULL: it is its type''s own.';
+
+create function meta._type_found(given text, resolved regtype) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if given is null then
+        raise exception 'a type is missing' using errcode = 'not_null_violation';
+    end if;
+    if resolved is null then
+        raise exception 'type "%" does not exist', given
+            using errcode = 'undefined_object',
+                  hint = case when given ~* '^\s*(big|small)?serial' then
+                      'A serial is an integer with generated = ''identity by default''.'
+                  else 'One that is not found by the search path needs its schema.' end;
+    end if;
+end
+$$;
+comment on function meta._type_found(text, regtype) is 'An error unless a type was given, and found.';
 
 create function meta._collation_given(name text) returns text
 language plpgsql stable
@@ -221,9 +252,9 @@ create function meta._write() returns trigger
 language plpgsql
 as $$
 declare
-    ddl text[];
-    statement text;
-    given_id text;
+    ddl pg_catalog.text[];
+    statement pg_catalog.text;
+    given_id pg_catalog.text;
 begin
     -- what it was and is to be, to each of the three; a record once assigned to is no row of the relation any more
     if tg_op operator(pg_catalog.=) 'DELETE' then
@@ -231,7 +262,7 @@ begin
     elsif tg_op operator(pg_catalog.=) 'UPDATE' then
         execute pg_catalog.format('select meta._%1$s_ddl($1, meta._%1$s_given($1, $2))', tg_table_name) into ddl using old, new;
     else
-        given_id := new.id::text;
+        given_id := new.id::pg_catalog.text;
         execute pg_catalog.format('select meta._%1$s_ddl(null, meta._%1$s_given(null, $1))', tg_table_name) into ddl using new;
     end if;
     foreach statement in array ddl loop
@@ -243,7 +274,7 @@ begin
         execute pg_catalog.format('select * from meta._%1$s_now(meta._%1$s_given($1, $2))', tg_table_name) into new using old, new;
     else
         execute pg_catalog.format('select * from meta._%1$s_now(meta._%1$s_given(null, $1))', tg_table_name) into new using new;
-        perform meta._id_met(given_id, new.id::text);
+        perform meta._id_met(given_id, new.id::pg_catalog.text);
     end if;
     return new;
 end

@@ -172,6 +172,7 @@ begin
         if current_setting('server_version_num')::int4 < 170000 then
             perform meta._refuse('before PostgreSQL 17 a generated column keeps its expression', 'Drop it and add another.');
         end if;
+        perform meta._default_clause(new."default", new.generated);
         todo := todo || (alter_column || 'set expression as (' || new."default" || E'\n)');
     end if;
     if (new.type, new.collation_name) is distinct from (old.type, old.collation_name) then

@@ -94,8 +94,8 @@ declare
     key text[] := '{}';
 begin
     foreach col in array coalesce(new.columns, '{}') loop
-        -- an inherited one comes by itself
-        if col.inherited is not true then
+        -- with a parent an inherited one comes by itself
+        if new.inherits is null or col.inherited is not true then
             definitions := array_append(definitions, meta._column_clause(col));
         end if;
         if col.primary_key then

@@ -267,7 +267,10 @@ async fn a_role_without_the_privileges_gets_them_by_the_remedies() {
     assert!(tidewire(&["install", "--database-url", &url]).await.status.success());
     let installed = check(&url).await;
     assert_eq!(installed.failures(), [""; 0]);
-    assert_eq!(installed.mark_of("event triggers are missing: tidewire_ddl, tidewire_catalog, tidewire_catalog_drop"), "warning");
+    assert_eq!(
+        installed.mark_of("event triggers are missing: tidewire_ddl, tidewire_catalog, tidewire_catalog_drop"),
+        "warning"
+    );
     database.install().await;
     assert_eq!(check(&url).await.mark_of("event triggers follow"), "ok");
 

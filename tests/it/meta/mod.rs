@@ -1,13 +1,36 @@
 //! The catalog as data: `meta.schema`, `meta.table`, `meta.column`, `meta.view`, read and written. PostgreSQL itself is asked whether it is
 //! right: its catalog, `information_schema`, pg_dump.
 
+mod access;
+mod access_written;
+mod casts;
+mod constraint;
+mod constraint_written;
+mod foreign;
+mod function;
+mod others;
 mod read;
 mod refused;
+mod relation;
 mod round_trip;
+mod sequence;
 mod told;
+mod trigger;
+mod types;
 mod written;
 
 use crate::support::{Client, Database};
+
+/// Everything that `meta` knows, with all options and odd names.
+const SAMPLES: &[&str] = &[
+    "create role keeper; create role clerk;",
+    include_str!("sample/type.sql"),
+    include_str!("sample/relation.sql"),
+    include_str!("sample/constraint.sql"),
+    include_str!("sample/function.sql"),
+    include_str!("sample/foreign.sql"),
+    include_str!("sample/access.sql"),
+];
 
 /// A database in which Tidewire is installed, and a connection to it.
 async fn stage() -> (Database, Client) {

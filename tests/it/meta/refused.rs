@@ -192,7 +192,7 @@ async fn what_postgresql_has_no_ddl_for_is_refused_with_the_reason() {
         ),
         (
             "insert into meta.column (schema_name, relation_name, name) values ('public', 't', 'x')",
-            "23502 a column needs a type",
+            "23502 a type is missing",
         ),
         (
             "insert into meta.column (schema_name, relation_name, name, type, generated) values ('public', 't', 'x', 'int', 'maybe')",

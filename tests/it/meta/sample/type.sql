@@ -1,0 +1,60 @@
+-- Types, casts, operators.
+create schema kinds;
+create schema "Odd ""schema";
+create type kinds.mood as enum ('sad', 'it''s "ok"', 'happy', E'back\\slash', 'Ünï');
+alter type kinds.mood add value 'meh' after 'sad';
+alter type kinds.mood owner to keeper;
+comment on type kinds.mood is E'how it''s\nfelt';
+create type kinds.nothing as enum ();
+create type "Odd ""schema"."Ty ""p'e" as enum ('%s', '%I');
+create domain kinds.price as numeric(10,2) default 1.5 not null
+    constraint positive check (value >= 0) constraint "Odd ""na'me" check (value < 1000000 and value <> 13);
+alter domain kinds.price add constraint later check (value <> 7) not valid;
+comment on domain kinds.price is 'what it costs';
+alter domain kinds.price owner to clerk;
+create domain kinds.code as text collate "C" default 'x''y' || upper('z') check (value ~ '^[a-z]+$');
+create domain "Odd ""schema"."Ünï" as kinds.price;
+create domain kinds.moods as kinds.mood[] default '{sad,happy}' check (array_length(value, 1) < 3);
+create domain kinds.span as interval day to second(2);
+create type kinds.pair as (a integer, "B ""b" varchar(20) collate "C", c kinds.mood[], d kinds.price, gone int, e timestamp(3) with time zone);
+alter type kinds.pair drop attribute gone;
+comment on type kinds.pair is 'two and more';
+create type kinds.empty as ();
+create type kinds.word as (w text);
+alter type kinds.word owner to keeper;
+create type kinds.floats as range (subtype = float8, subtype_diff = float8mi);
+comment on type kinds.floats is 'from here to there';
+alter type kinds.floats owner to keeper;
+create type kinds."Words" as range (subtype = text, subtype_opclass = text_pattern_ops, collation = "C", multirange_type_name = kinds."Many ""words");
+create type "Odd ""schema".days as range (subtype = date, multirange_type_name = kinds.alldays);
+create type kinds.moodrange as range (subtype = kinds.mood);
+-- functions of casts and operators
+create function kinds.word_of(text) returns kinds.word language sql immutable as 'select row($1)::kinds.word';
+create function kinds.length_of(kinds.word, integer, boolean) returns integer language sql immutable as 'select length($1.w)';
+create function "Odd ""schema"."Fun ""c"(kinds.word) returns kinds.mood language sql immutable as 'select ''sad''::kinds.mood';
+create function kinds.same(kinds.word, kinds.word) returns boolean language sql immutable as 'select $1.w = $2.w';
+create function kinds.other(kinds.word, kinds.word) returns boolean language sql immutable as 'select $1.w <> $2.w';
+create function kinds.plus(kinds.word, text) returns kinds.word language sql immutable as 'select row($1.w || $2)::kinds.word';
+create function kinds.plus(text, kinds.word) returns kinds.word language sql immutable as 'select row($2.w || $1)::kinds.word';
+create function kinds.loud(kinds.word) returns text language sql immutable as 'select upper($1.w)';
+create cast (text as kinds.word) with function kinds.word_of(text) as implicit;
+comment on cast (text as kinds.word) is 'a text''s a word';
+create cast (kinds.word as integer) with function kinds.length_of(kinds.word, integer, boolean);
+create cast (kinds.word as kinds.mood) with function "Odd ""schema"."Fun ""c"(kinds.word) as assignment;
+create cast (varchar as kinds.mood) with inout as assignment;
+create cast (kinds.pair[] as json) with inout;
+create cast (bpchar as "bit") with inout;
+create cast (kinds.word as kinds.pair) with inout;
+create cast (bytea as text) without function;
+create operator kinds.== (function = kinds.same, leftarg = kinds.word, rightarg = kinds.word, commutator = operator(kinds.==),
+    negator = operator(kinds.!==), restrict = eqsel, join = eqjoinsel, hashes, merges);
+create operator kinds.!== (function = kinds.other, leftarg = kinds.word, rightarg = kinds.word, commutator = operator(kinds.!==),
+    negator = operator(kinds.==), restrict = neqsel, join = neqjoinsel);
+comment on operator kinds.== (kinds.word, kinds.word) is 'letter by letter, isn''t it';
+create operator "Odd ""schema".|+ (function = kinds.plus, leftarg = kinds.word, rightarg = text, commutator = operator(kinds.+|));
+create operator kinds.+| (function = kinds.plus, leftarg = text, rightarg = kinds.word, commutator = operator("Odd ""schema".|+));
+alter operator kinds.+| (text, kinds.word) owner to clerk;
+create operator kinds.!! (function = kinds.loud, rightarg = kinds.word);
+comment on operator kinds.!! (none, kinds.word) is 'aloud';
+create operator kinds.<~> (function = kinds.same, leftarg = kinds.word, rightarg = kinds.word, negator = operator(kinds.<!~>));
+create operator kinds.@@ (function = kinds.same, leftarg = kinds.word, rightarg = kinds.word);
