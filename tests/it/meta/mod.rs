@@ -6,6 +6,7 @@ mod access_written;
 mod casts;
 mod constraint;
 mod constraint_written;
+mod every_kind;
 mod foreign;
 mod function;
 mod others;
@@ -65,4 +66,19 @@ async fn same(client: &Client, what: &str, ours: &str, theirs: &str) {
         assert!(missing.is_empty(), "{what}: {missing:?}");
     }
     assert_ne!(client.text(&format!("select count(*) from ({ours}) a")).await, "0", "{what}");
+}
+
+/// Relations of meta, and what each has that can be told.
+async fn relations(client: &Client, which: &str) -> Vec<(String, String)> {
+    let relations = format!(
+        "select m.kind, (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a
+                                     where a.attrelid = to_regclass('event.meta_' || m.kind) and a.attnum > 0)
+                     from event.mirror m where m.kind ~ '^({which})$' order by m.place"
+    );
+    let rows = client.rows(&relations).await.into_iter();
+    rows.map(|row| {
+        let mut row = row.into_iter().flatten();
+        (row.next().unwrap(), row.next().unwrap())
+    })
+    .collect()
 }

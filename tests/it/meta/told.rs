@@ -2,22 +2,8 @@
 
 use std::time::Instant;
 
+use super::relations;
 use crate::support::{Client, Database, Subscriber, Table, Tidewire};
-
-/// Relations of meta, and what each has that can be told.
-async fn relations(client: &Client, which: &str) -> Vec<(String, String)> {
-    let relations = format!(
-        "select m.kind, (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a
-                                     where a.attrelid = to_regclass('event.meta_' || m.kind) and a.attnum > 0)
-                     from event.mirror m where m.kind ~ '^({which})$' order by m.place"
-    );
-    let rows = client.rows(&relations).await.into_iter();
-    rows.map(|row| {
-        let mut row = row.into_iter().flatten();
-        (row.next().unwrap(), row.next().unwrap())
-    })
-    .collect()
-}
 
 /// The first tier: what a migration is mostly about.
 const FIRST: &str = "schema|table|column|view";
