@@ -16,7 +16,7 @@ comment on view meta._setting is 'meta.setting, with the oid of its role, or els
 
 create view meta.setting as
 select id, database_name, role_name, name, value from meta._setting;
-comment on view meta.setting is 'What connections start with: settings of this database, of roles, of roles in this database; those of other databases are not shown. INSERT sets one, UPDATE gives it another value, DELETE resets it.';
+comment on view meta.setting is 'What connections start with: settings of this database, of roles, of roles in this database, of all. INSERT sets one, UPDATE gives it another value, DELETE resets it.';
 comment on column meta.setting.id is 'Names the setting.';
 comment on column meta.setting.database_name is 'The database, which is this one; NULL: in all databases.';
 comment on column meta.setting.role_name is 'The role; NULL: for all roles.';

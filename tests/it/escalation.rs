@@ -33,19 +33,20 @@ async fn nothing_but_the_interface_is_open_to_all() {
     assert_eq!(found, expected);
     let tables = "from pg_class where relnamespace = 'event'::regnamespace and relkind in ('r', 'p', 'v')";
     for (privilege, expected) in [
-        (
-            "select",
-            "change event installation meta_column meta_schema meta_table meta_view session status subscription",
-        ),
+        ("select", "change event installation session status subscription"),
         ("insert, update, truncate, references, trigger", "-"),
         ("delete", "event"),
     ] {
         let names = format!(
             "select coalesce(string_agg(relname, ' ' order by relname), '-') {tables}
-             and has_table_privilege('mallory', oid, '{privilege}')"
+             and has_table_privilege('mallory', oid, '{privilege}') and oid not in (select mirror from event.mirror)"
         );
         assert_eq!(client.text(&names).await, expected, "{privilege}");
     }
+    // the mirrors are read, as the catalog is, and no more
+    let mirrors = "select bool_and(has_table_privilege('mallory', mirror, 'select')
+                                   and not has_table_privilege('mallory', mirror, 'insert, update, delete, truncate')) from event.mirror";
+    assert_eq!(client.text(mirrors).await, "t");
     let unsafe_definers =
         "select count(*) from pg_proc where pronamespace in ('event'::regnamespace, 'meta'::regnamespace)
         and prosecdef and not 'search_path=pg_catalog, pg_temp' = any (proconfig)";

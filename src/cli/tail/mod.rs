@@ -30,7 +30,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Tail {
-    /// Table, as SQL writes it: person, shop.person, '"My Schema"."My Table"'; without a schema: public
+    /// Table, as SQL writes it: person, shop.person, '"My Schema"."My Table"'; without a schema: public.
+    /// For schema changes a relation of meta: meta.column, meta.index
     relation: String,
     /// Only this row: a column of the primary key and its value; repeat it for a key of several columns
     #[arg(long, value_name = "COLUMN=VALUE")]

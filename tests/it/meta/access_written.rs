@@ -94,7 +94,7 @@ async fn a_setting_is_what_the_next_connection_starts_with_and_a_connection_is_a
 }
 
 #[tokio::test]
-async fn what_roles_privileges_policies_and_settings_cannot_be_is_refused_with_the_reason() {
+async fn what_a_role_or_a_privilege_cannot_be_is_refused_with_the_reason() {
     let (_database, client) = stage().await;
     client.sql(SCHEMA).await;
     for (sql, expected) in [
@@ -131,6 +131,22 @@ async fn what_roles_privileges_policies_and_settings_cannot_be_is_refused_with_t
             "insert into meta.table_privilege (id) values (meta.table_privilege_id('shop', 'stock', 'ann', 'usage'))",
             "0LP01 invalid privilege type USAGE for table",
         ),
+    ] {
+        assert_eq!(refused(&client, sql).await, expected, "{sql}");
+    }
+    if client.major().await < 16 {
+        assert_eq!(
+            refused(&client, "insert into meta.role_inheritance (role_name, member_name, set_option) values ('ann', 'postgres', true)").await,
+            "0A000 before PostgreSQL 16 a membership has no inherit_option and no set_option -- Leave them out. meta.role has inherit."
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_policy_a_setting_or_a_connection_cannot_be_is_refused_with_the_reason() {
+    let (_database, client) = stage().await;
+    client.sql(SCHEMA).await;
+    for (sql, expected) in [
         (
             "update meta.policy set command = 'all' where name <> 'own'",
             "0A000 a policy stays about its command, and permissive or not -- Delete it, and insert another.",
@@ -187,11 +203,5 @@ async fn what_roles_privileges_policies_and_settings_cannot_be_is_refused_with_t
         ),
     ] {
         assert_eq!(refused(&client, sql).await, expected, "{sql}");
-    }
-    if client.major().await < 16 {
-        assert_eq!(
-            refused(&client, "insert into meta.role_inheritance (role_name, member_name, set_option) values ('ann', 'postgres', true)").await,
-            "0A000 before PostgreSQL 16 a membership has no inherit_option and no set_option -- Leave them out. meta.role has inherit."
-        );
     }
 }

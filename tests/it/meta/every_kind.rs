@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{SAMPLES, relations};
+use super::{relations, samples};
 use crate::support::{Client, Database, Subscriber, Table};
 
 /// What fires no event trigger is told by upkeep: what is of the whole cluster.
@@ -40,7 +40,7 @@ async fn folding_what_is_told_from_an_empty_database_is_meta() {
         subscriber.sql(&format!("select subscribe_table(meta.relation_id('meta', '{relation}'))")).await;
         folded.insert(format!("meta.{relation}"), read(&client, relation, columns).await);
     }
-    for sample in SAMPLES {
+    for sample in samples(&client).await {
         client.sql(sample).await;
         let late = differing(&client, &relations).await;
         let late: Vec<_> = late.iter().filter(|late| !BY_UPKEEP.iter().any(|kind| late.starts_with(kind))).collect();

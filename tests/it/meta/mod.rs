@@ -23,15 +23,23 @@ mod written;
 use crate::support::{Client, Database};
 
 /// Everything that `meta` knows, with all options and odd names.
-const SAMPLES: &[&str] = &[
-    "create role keeper; create role clerk;",
-    include_str!("sample/type.sql"),
-    include_str!("sample/relation.sql"),
-    include_str!("sample/constraint.sql"),
-    include_str!("sample/function.sql"),
-    include_str!("sample/foreign.sql"),
-    include_str!("sample/access.sql"),
+const SAMPLES: &[(u32, &str)] = &[
+    (14, "create role keeper; create role clerk;"),
+    (14, include_str!("sample/type.sql")),
+    (14, include_str!("sample/relation.sql")),
+    (14, include_str!("sample/constraint.sql")),
+    (15, include_str!("sample/constraint_15.sql")),
+    (18, include_str!("sample/constraint_18.sql")),
+    (14, include_str!("sample/function.sql")),
+    (14, include_str!("sample/foreign.sql")),
+    (14, include_str!("sample/access.sql")),
 ];
+
+/// What of it this version of PostgreSQL has.
+async fn samples(client: &Client) -> Vec<&'static str> {
+    let major = client.major().await;
+    SAMPLES.iter().filter(|(from, _)| *from <= major).map(|(_, sample)| *sample).collect()
+}
 
 /// A database in which Tidewire is installed, and a connection to it.
 async fn stage() -> (Database, Client) {

@@ -441,6 +441,13 @@ async fn nobody_subscribed_costs_a_schema_change_nothing_and_somebody_little() {
         TABLES * 20
     );
     assert!(after < before + std::time::Duration::from_millis(50), "{before:?}, {after:?}");
+    let relations = relations(&client, ".*").await;
+    for (relation, _) in &relations {
+        subscribe(&subscriber, relation).await;
+    }
+    let all = alter(201).await;
+    println!("with somebody subscribed to all {} relations of meta: {all:?}", relations.len());
+    assert!(all < before + std::time::Duration::from_millis(200), "{before:?}, {all:?}");
     // it is over with the last one
     subscriber.sql("select unsubscribe(id) from event.subscription").await;
     client.until("select count(*) from event.watched", "0").await;
