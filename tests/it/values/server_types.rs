@@ -51,7 +51,8 @@ impl ServerTypes {
                      left join pg_type e on e.typarray = t.oid
                      join pg_type p on p.oid = coalesce(e.oid, t.oid)
                      where p.typtype in ('b', 'd', 'e', 'r', 'm')
-                        or p.typtype = 'c' and n.nspname in ('public', 'meta')
+                        or p.typtype = 'c' and (n.nspname = 'public'
+                           or n.nspname = 'meta' and exists (select from pg_class c where c.oid = p.typrelid and c.relkind = 'c'))
                      order by t.oid";
         let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<u32>().ok());
         let by_oid = client.rows(query).await.into_iter().map(|row| {
