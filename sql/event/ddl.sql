@@ -109,10 +109,11 @@ begin
               from pg_event_trigger_dropped_objects() d where d.object_type = 'domain constraint') x
         where x.object is not null;
     elsif tg_tag in ('GRANT', 'REVOKE') then
-        -- does not say of what
+        -- It does not say of what: it is among what has been written since the oldest transaction began that may still be open.
         if event._is_mirrored('table_privilege')
            and exists (select from pg_event_trigger_ddl_commands() c where c.object_type in ('TABLE', 'SEQUENCE')) then
-            perform event._compare('table_privilege');
+            perform event._follow_table_privilege(array(select c.oid from pg_class c
+                where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and age(c.xmin) <= age(pg_snapshot_xmin(pg_current_snapshot())::xid)), '{}');
         end if;
         return;
     else
@@ -131,7 +132,7 @@ begin
     end if;
     if cardinality(objects) > 0 then
         select t.classes, t.objects into classes, objects
-        from event._touched(classes, objects, tg_event <> 'sql_drop' and tg_tag like 'ALTER %') t;
+        from event._touched(classes, objects, tg_tag <> 'COMMENT', tg_event <> 'sql_drop' and tg_tag like 'ALTER %') t;
         perform event._mirror(classes, objects);
     end if;
 -- also when the writer's own statement_timeout ends it: then the DDL could never be done

@@ -114,7 +114,9 @@ begin
             set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
             set enable_hashjoin = off set enable_mergejoin = off as %L',
             '_follow_' || kind,
-            'begin ' || event._comparison(kind, 'where v.scope = any ($1)',
+            'begin ' || event._comparison(kind,
+                -- of a partition the object is what it is of
+                case when kind = 'partition' then 'where (v.scope = any ($1) or v.object = any ($2))' else 'where v.scope = any ($1)' end,
                 'select x.id::%1$s as id from event.mirrored x where x.kind = %3$L and (x.scope = any ($1) or x.object = any ($2))') || '; end');
         execute format('comment on function event.%I(oid[], oid[]) is %L', '_follow_' || kind,
                        'Makes the mirror of meta.' || kind || ' what that is, as far as these objects, and what is of these, are concerned.');
@@ -146,13 +148,15 @@ begin
             perform event._compare(mirror.kind);
             continue;
         end if;
-        select array_agg(u.object) filter (where mirror.class is null or u.class = mirror.class),
-               array_agg(u.object) filter (where u.class = mirror.object_class)
+        select array_agg(distinct u.object) filter (where mirror.class is null or u.class = mirror.class),
+               array_agg(distinct u.object) filter (where u.class = mirror.object_class)
         into scopes, parts
         from unnest(classes, objects) as u(class, object);
-        if cardinality(scopes) > 200 then
+        if mirror.kind = 'operator' and scopes is not null then
+            -- few; and a commutator or negator changes with its other half
             perform event._compare(mirror.kind);
-        elsif scopes is not null or parts is not null then
+        -- what concerns so much is left to upkeep
+        elsif cardinality(scopes) <= 1000 or scopes is null and parts is not null then
             execute format('select event.%I($1, $2)', '_follow_' || mirror.kind) using coalesce(scopes, '{}'), coalesce(parts, '{}');
         end if;
     end loop;

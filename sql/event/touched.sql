@@ -33,8 +33,9 @@ end
 $$;
 comment on function event._whole(regclass, oid) is 'What an object is a part of: a trigger''s table, a constraint''s domain; NULL: of nothing.';
 
--- Partitions and children, since much is done to them too; and, of what was altered, what depends on it, since that may say its name.
-create function event._touched(inout classes oid[], inout objects oid[], with_dependents boolean)
+-- Partitions and children, since much is done to them too, also to one that has just been detached; and, of what was altered, what depends on it, since that may
+-- say its name.
+create function event._touched(inout classes oid[], inout objects oid[], with_family boolean, with_dependents boolean)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -51,10 +52,12 @@ begin
         end if;
     end loop;
     named := objects;
-    if 'pg_class'::regclass = any (classes) then
+    if with_family and 'pg_class'::regclass = any (classes) then
         for part in
             with recursive family as (
                 select i.inhrelid from pg_inherits i where i.inhparent = any (named)
+                union
+                select x.scope from event.mirrored x where x.kind = 'partition' and x.object = any (named)
                 union
                 select i.inhrelid from family f join pg_inherits i on i.inhparent = f.inhrelid
             )
@@ -64,8 +67,16 @@ begin
         end loop;
     end if;
     if with_dependents then
+        -- the types that are named after it: of its rows, of its arrays; a multirange's range
+        named := named || array(select c.reltype from pg_class c where c.oid = any (named));
+        named := named || array(select t.typarray from pg_type t where t.oid = any (named));
+        for part in select r.rngtypid as object from pg_range r where r.rngmultitypid = any (named) loop
+            classes := classes || 'pg_type'::regclass::oid;
+            objects := objects || part.object;
+        end loop;
         for part in select distinct d.classid as class, d.objid as object from pg_depend d
-                    where d.refclassid = any (classes) and d.refobjid = any (named) and d.deptype in ('n', 'a') loop
+                    where d.refclassid = any (classes || 'pg_type'::regclass::oid) and d.refobjid = any (named) and d.refobjid <> 0
+                      and d.deptype in ('n', 'a', 'i', 'P', 'S', 'e') loop
             whole := event._whole(part.class, part.object);
             classes := classes || part.class || whole.class_of;
             objects := objects || part.object || whole.object_of;
@@ -73,7 +84,7 @@ begin
     end if;
 end
 $$;
-comment on function event._touched(oid[], oid[], boolean) is 'Whatever a command concerns that names these objects.';
+comment on function event._touched(oid[], oid[], boolean, boolean) is 'Whatever a command concerns that names these objects.';
 
 -- Whatever the event triggers did not follow (what was done without them, or by a transaction that began before anybody subscribed, or
 -- concerns more than they look at) changes it too.
@@ -100,10 +111,11 @@ as $$
         (select sum(hashtextextended(concat(n.oid, '/', n.xmin), 0)) from pg_namespace n where meta._is_shown(n.oid)),
         (select sum(hashtextextended(concat(d.objoid, '/', d.objsubid, '/', d.xmin), 0)) from pg_description d
          where d.objoid >= 16384 and (d.classoid <> 'pg_class'::regclass or d.objoid in (select c.oid from shown c))
-            or d.classoid = 'pg_namespace'::regclass),
+            or d.classoid in ('pg_namespace'::regclass, 'pg_extension'::regclass)),
         (select sum(hashtextextended(concat(d.objoid, '/', d.classoid, '/', d.xmin), 0)) from pg_shdescription d),
         (select sum(hashtextextended(concat(w.oid, '/', w.xmin), 0)) from pg_rewrite w where w.ev_class in (select c.oid from shown c)),
-        (select sum(hashtextextended(concat(t.oid, '/', t.xmin), 0)) from pg_type t where t.oid >= 16384 and t.typrelid = 0 and t.typelem = 0),
+        (select sum(hashtextextended(concat(t.oid, '/', t.xmin), 0)) from pg_type t
+         where t.oid >= 16384 and t.typrelid = 0 and (t.typelem = 0 or not exists (select from pg_type e where e.typarray = t.oid))),
         (select sum(hashtextextended(concat(e.oid, '/', e.xmin), 0)) from pg_enum e where e.enumtypid >= 16384),
         (select sum(hashtextextended(concat(p.oid, '/', p.xmin), 0)) from pg_proc p where p.oid >= 16384),
         (select sum(hashtextextended(concat(o.oid, '/', o.xmin), 0)) from pg_operator o where o.oid >= 16384),
@@ -111,8 +123,23 @@ as $$
         (select sum(hashtextextended(concat(x.oid, '/', x.xmin), 0)) from pg_extension x),
         (select sum(hashtextextended(concat(w.oid, '/', w.xmin), 0)) from pg_foreign_data_wrapper w),
         (select sum(hashtextextended(concat(s.oid, '/', s.xmin), 0)) from pg_foreign_server s),
-        (select sum(hashtextextended(concat(p.oid, '/', p.xmin), 0)) from pg_publication p where p.pubname <> 'tidewire'),
-        (select sum(hashtextextended(concat(r.oid, '/', r.xmin), 0)) from pg_publication_rel r join pg_publication p on p.oid = r.prpubid where p.pubname <> 'tidewire'),
+        (select sum(hashtextextended(p::text, 0)) from meta._publication p),
+        -- what is named in a type, an index, a function or a comment
+        (select sum(hashtextextended(concat(c.oid, '/', c.xmin), 0)) from pg_collation c where c.oid >= 16384),
+        (select sum(hashtextextended(concat(c.oid, '/', c.xmin), 0)) from pg_opclass c where c.oid >= 16384),
+        (select sum(hashtextextended(concat(f.oid, '/', f.xmin), 0)) from pg_opfamily f where f.oid >= 16384),
+        (select sum(hashtextextended(concat(l.oid, '/', l.xmin), 0)) from pg_language l),
+        (select sum(hashtextextended(concat(t.oid, '/', t.xmin), 0)) from pg_ts_config t where t.oid >= 16384),
+        (select sum(hashtextextended(concat(t.oid, '/', t.xmin), 0)) from pg_ts_dict t where t.oid >= 16384),
+        (select sum(hashtextextended(concat(t.oid, '/', t.xmin), 0)) from pg_ts_parser t where t.oid >= 16384),
+        (select sum(hashtextextended(concat(t.oid, '/', t.xmin), 0)) from pg_ts_template t where t.oid >= 16384),
+        (select sum(hashtextextended(concat(c.oid, '/', c.xmin), 0)) from pg_conversion c where c.oid >= 16384),
+        (select sum(hashtextextended(concat(e.oid, '/', e.xmin), 0)) from pg_statistic_ext e),
+        (select sum(hashtextextended(concat(t.oid, '/', t.xmin), 0)) from pg_event_trigger t),
+        (select sum(hashtextextended(concat(a.oid, '/', a.xmin), 0)) from pg_am a),
+        (select sum(hashtextextended(concat(d.classid, '/', d.objid, '/', d.refobjid), 0)) from pg_depend d where d.refclassid = 'pg_extension'::regclass),
+        (select sum(hashtextextended(concat(t.oid, '/', t.xmin), 0)) from pg_tablespace t),
+        current_database(),
         (select sum(hashtextextended(r::text, 0)) from pg_roles r),
         (select sum(hashtextextended(concat(m.roleid, '/', m.member, '/', m.xmin), 0)) from pg_auth_members m),
         (select sum(hashtextextended(concat(s.setdatabase, '/', s.setrole, '/', s.xmin), 0)) from pg_db_role_setting s)))
