@@ -76,7 +76,7 @@ create function meta._type_given(old meta.type, new meta.type) returns meta.type
 language plpgsql stable
 as $$
 declare
-    type text;
+    type pg_catalog.text;
 begin
     new := meta._type_named(old, new);
     foreach type in array meta._types_to_find(old, new) loop

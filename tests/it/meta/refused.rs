@@ -43,7 +43,7 @@ async fn what_somebody_put_into_the_callers_search_path_is_not_called() {
     let trap = |name: &str, types: &str, returns: &str, value: &str| {
         format!(
             "create function public.{name}({types}) returns {returns} language plpgsql as $$
-             begin insert into public.caught values (current_user || ' {name}'); return {value}; end $$"
+             begin insert into public.caught values (pg_catalog.concat(current_user, ' {name}')); return {value}; end $$"
         )
     };
     for (name, types, returns, value) in [
@@ -90,6 +90,68 @@ async fn what_somebody_put_into_the_callers_search_path_is_not_called() {
         )
         .await;
     assert_eq!(client.rows("select * from caught").await, [[]; 0] as [[Option<String>; 0]; 0]);
+
+    // nor when it comes before PostgreSQL's own, in any relation of meta
+    for (name, types, returns, value) in [
+        ("texts_equal", "text, text", "boolean", "false"),
+        ("texts_joined", "text, text", "text", "$1"),
+        ("concat", "text, text", "text", "$1"),
+        ("quote_ident", "text", "text", "'x'"),
+        ("current_setting", "text", "text", "'1'"),
+        ("to_regtype", "text", "regtype", "null"),
+        ("to_regclass", "text", "regclass", "null"),
+        ("array_to_string", "text[], text", "text", "''"),
+    ] {
+        mallory.sql(&trap(name, types, returns, value)).await;
+    }
+    mallory
+        .sql(
+            "create operator public.= (leftarg = text, rightarg = text, function = public.texts_equal);
+             create operator public.<> (leftarg = text, rightarg = text, function = public.texts_equal);
+             create operator public.~ (leftarg = text, rightarg = text, function = public.texts_equal);
+             create operator public.~* (leftarg = text, rightarg = text, function = public.texts_equal);
+             create operator public.|| (leftarg = text, rightarg = text, function = public.texts_joined);
+             create domain public.text as pg_catalog.text check (false); create domain public.bool as pg_catalog.bool check (false);
+             create domain public.oid as pg_catalog.oid check (false); create domain public.name as pg_catalog.name check (false)",
+        )
+        .await;
+    client.sql("set search_path = public, pg_catalog").await;
+    client
+        .sql(
+            "insert into meta.schema (name) values ('q');
+             insert into meta.table (schema_name, name, columns) select 'q', 't', array[row(null, null, null, 'id', 'integer', null, null, null, false, true,
+                 null, null, null, null)::meta.column, row(null, null, null, 'v', 'integer', null, null, '1', true, false, null, null, null, 'c')::meta.column];
+             insert into meta.type (schema_name, name, kind, labels) values ('q', 'mood', 'enum', '{sad}');
+             update meta.type set labels = '{sad,glad}', comment = 'c', name = 'moods' where schema_name operator(pg_catalog.=) 'q';
+             insert into meta.function (schema_name, name, parameters, returns, language, body) values ('q', 'f', 'a integer', 'integer', 'sql', 'select 1');
+             update meta.function set body = 'select 2', volatility = 'stable', comment = 'c', settings = '{work_mem=1MB}' where schema_name operator(pg_catalog.=) 'q';
+             insert into meta.cast (source_type, target_type, method) values ('q.moods', 'integer', 'inout');
+             insert into meta.operator (schema_name, name, left_type, right_type, function) values ('q', '!!', null, 'integer', 'q.f');
+             insert into meta.sequence (schema_name, name) values ('q', 's');
+             update meta.sequence set increment = 2, name = 'r', comment = 'c' where schema_name operator(pg_catalog.=) 'q';
+             insert into meta.constraint_check (schema_name, relation_name, name, expression) values ('q', 't', 'c', 'true');
+             insert into meta.constraint_unique (schema_name, relation_name, name, columns) values ('q', 't', 'u', '{v}');
+             insert into meta.foreign_key (schema_name, relation_name, name, columns, referenced_schema_name, referenced_relation_name, referenced_columns)
+                 values ('q', 't', 'fk', '{v}', 'q', 't', '{id}');
+             update meta.foreign_key set on_delete = 'cascade', comment = 'c' where schema_name operator(pg_catalog.=) 'q';
+             insert into meta.index (schema_name, relation_name, name, columns) values ('q', 't', 'i', '{v}');
+             update meta.index set name = 'j', comment = 'c' where name operator(pg_catalog.=) 'i';
+             insert into meta.materialized_view (schema_name, name, query) values ('q', 'm', 'select 1 as one');
+             insert into meta.policy (schema_name, relation_name, name, using_expression, roles) values ('q', 't', 'p', 'true', '{mallory}');
+             update meta.policy set using_expression = 'false', roles = '{public}' where schema_name operator(pg_catalog.=) 'q';
+             insert into meta.table_privilege (schema_name, relation_name, role_name, privilege) values ('q', 't', 'mallory', 'SELECT');
+             insert into meta.role (name, can_login) values ('quiet', true); update meta.role set create_db = true, comment = 'c' where name operator(pg_catalog.=) 'quiet';
+             insert into meta.role_inheritance (role_name, member_name) values ('quiet', 'mallory');
+             insert into meta.setting (role_name, name, value) values ('quiet', 'work_mem', '1MB');
+             insert into meta.publication (name, tables) select 'pub', array[meta.relation_id('q', 't')];
+             insert into meta.comment (object_type, object_names, object_args, comment) values ('table', '{q,t}', '{}', 'c');
+             update meta.relation set comment = 'd' where schema_name operator(pg_catalog.=) 'q'; update meta.relation_column set comment = 'd' where schema_name operator(pg_catalog.=) 'q' and relation_name operator(pg_catalog.=) 't';
+             delete from meta.setting where role_name operator(pg_catalog.=) 'quiet'; delete from meta.role_inheritance where role_name operator(pg_catalog.=) 'quiet'; delete from meta.role where name operator(pg_catalog.=) 'quiet';
+             delete from meta.publication where name operator(pg_catalog.=) 'pub'; delete from meta.cast where target_type operator(pg_catalog.=) 'integer'; delete from meta.operator where schema_name operator(pg_catalog.=) 'q'",
+        )
+        .await;
+    client.sql("set search_path = pg_catalog").await;
+    assert_eq!(client.rows("select * from public.caught").await, [[]; 0] as [[Option<String>; 0]; 0]);
 }
 
 #[tokio::test]
