@@ -78,7 +78,8 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select format(
-        'with now as materialized (select v.scope, v.object, %1$s from meta.%2$I v %5$s),
+        -- what has a longer name is in no index
+        'with now as materialized (select v.scope, v.object, %1$s from meta.%2$I v where octet_length(v.id::text) <= 2000 %5$s),
               known as materialized (%6$s),
               gone as (delete from %3$s m using known k where m.id = k.id and m.id not in (select n.id from now n) returning m.id),
               changed as (update %3$s m set (%1$s) = row(%8$s) from now n where n.id = m.id and (%4$s) returning 1),
@@ -116,7 +117,7 @@ begin
             '_follow_' || kind,
             'begin ' || event._comparison(kind,
                 -- of a partition the object is what it is of
-                case when kind = 'partition' then 'where (v.scope = any ($1) or v.object = any ($2))' else 'where v.scope = any ($1)' end,
+                case when kind = 'partition' then 'and (v.scope = any ($1) or v.object = any ($2))' else 'and v.scope = any ($1)' end,
                 'select x.id::%1$s as id from event.mirrored x where x.kind = %3$L and (x.scope = any ($1) or x.object = any ($2))') || '; end');
         execute format('comment on function event.%I(oid[], oid[]) is %L', '_follow_' || kind,
                        'Makes the mirror of meta.' || kind || ' what that is, as far as these objects, and what is of these, are concerned.');
@@ -134,7 +135,7 @@ end
 $$;
 comment on function event._compare(text) is 'Makes the mirror of a relation of meta what that is.';
 
-create function event._mirror(classes oid[], objects oid[]) returns void
+create function event._mirror(classes oid[], objects oid[]) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -142,27 +143,43 @@ declare
     mirror event.mirror;
     scopes oid[];
     parts oid[];
+    done boolean := true;
 begin
+    -- what concerns so much is left to upkeep
+    if cardinality(objects) > 5000 then
+        return false;
+    end if;
     for mirror in select m.* from event.mirror m join event.watched w on w.relation = m.mirror order by m.place loop
-        if objects is null then
-            perform event._compare(mirror.kind);
-            continue;
-        end if;
-        select array_agg(distinct u.object) filter (where mirror.class is null or u.class = mirror.class),
-               array_agg(distinct u.object) filter (where u.class = mirror.object_class)
-        into scopes, parts
-        from unnest(classes, objects) as u(class, object);
-        if mirror.kind = 'operator' and scopes is not null then
-            -- few; and a commutator or negator changes with its other half
-            perform event._compare(mirror.kind);
-        -- what concerns so much is left to upkeep
-        elsif cardinality(scopes) <= 1000 or scopes is null and parts is not null then
-            execute format('select event.%I($1, $2)', '_follow_' || mirror.kind) using coalesce(scopes, '{}'), coalesce(parts, '{}');
-        end if;
+        -- each by itself: what keeps one from being read (a lock, a view too deep to be told) must not keep the others from it
+        begin
+            if objects is null then
+                perform event._compare(mirror.kind);
+                continue;
+            end if;
+            select array_agg(distinct u.object) filter (where mirror.class is null or u.class = mirror.class),
+                   array_agg(distinct u.object) filter (where u.class = mirror.object_class)
+            into scopes, parts
+            from unnest(classes, objects) as u(class, object);
+            if mirror.kind = 'operator' and scopes is not null then
+                -- few; and a commutator or negator changes with its other half
+                perform event._compare(mirror.kind);
+            elsif cardinality(scopes) <= 1000 or scopes is null and parts is not null then
+                execute format('select event.%I($1, $2)', '_follow_' || mirror.kind) using coalesce(scopes, '{}'), coalesce(parts, '{}');
+            end if;
+        exception when others then
+            -- whoever waits for one lock is not to wait for another
+            if objects is not null and sqlstate = '55P03' then
+                raise;
+            end if;
+            done := false;
+            raise warning 'tidewire could not follow changes of meta.%: %', mirror.kind, sqlerrm;
+        end;
     end loop;
+    return done;
 end
 $$;
-comment on function event._mirror(oid[], oid[]) is 'Follows a change of these objects of these catalogs; NULL: of whatever there is.';
+comment on function event._mirror(oid[], oid[]) is
+    'Follows a change of these objects of these catalogs; NULL: of whatever there is. False: something is still to be followed.';
 
 -- In the subscriber's transaction, before the mirror is published: what there is already is no news. One at a time, and whoever
 -- locks what a view reads is not waited for: the subscriber is told that the catalog is busy.

@@ -76,7 +76,9 @@ begin
         end loop;
         for part in select distinct d.classid as class, d.objid as object from pg_depend d
                     where d.refclassid = any (classes || 'pg_type'::regclass::oid) and d.refobjid = any (named) and d.refobjid <> 0
-                      and d.deptype in ('n', 'a', 'i', 'P', 'S', 'e') loop
+                      and d.deptype in ('n', 'a', 'i', 'P', 'S', 'e')
+                    -- more is left to upkeep
+                    limit 5001 loop
             whole := event._whole(part.class, part.object);
             classes := classes || part.class || whole.class_of;
             objects := objects || part.object || whole.object_of;
@@ -162,8 +164,9 @@ begin
     end if;
     mark := event._catalog_mark();
     if mark is distinct from (select i.catalog from event.installation i) then
-        perform event._mirror(null, null);
-        update event.installation i set catalog = mark;
+        if event._mirror(null, null) then
+            update event.installation i set catalog = mark;
+        end if;
     end if;
 end
 $$;

@@ -99,7 +99,7 @@ declare
     place constant text := format('cast (%s as %s)', coalesce(old.source_type, new.source_type), coalesce(old.target_type, new.target_type));
 begin
     if new is null then
-        return array['drop ' || place];
+        return meta._again(array['drop ' || place]);
     end if;
     if (new.function, new.method, new.context) is distinct from (old.function, old.method, old.context) then
         if not old is null then
@@ -114,7 +114,7 @@ begin
     if new.comment is distinct from old.comment then
         ddl := array_append(ddl, format('comment on %s is %L', place, new.comment));
     end if;
-    return ddl;
+    return meta._again(ddl);
 end
 $$;
 comment on function meta._cast_ddl(meta.cast, meta.cast) is 'CREATE, DROP CAST.';

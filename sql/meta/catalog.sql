@@ -98,7 +98,7 @@ begin
     if name is not null and pg_catalog.to_regcollation(name) is null then
         raise exception 'collation "%" does not exist', name using errcode = 'undefined_object';
     end if;
-    return name;
+    return meta._name_text(name);
 end
 $$;
 comment on function meta._collation_given(text) is 'A collation''s name as it was given, when it is one.';
@@ -232,6 +232,29 @@ begin
 end
 $$;
 comment on function meta._id_kept(text, text, text) is 'An error when an UPDATE gives another id.';
+
+-- What was read from the catalog is to mean again what it meant: PostgreSQL's own comes first, wherever the caller has it in his
+-- search path. It has none of its own, as what was given is to mean what it means to him.
+create function meta._execute_again(statement text) returns void
+language plpgsql
+as $$
+declare
+    path constant pg_catalog.text := pg_catalog.current_setting('search_path');
+begin
+    perform pg_catalog.set_config('search_path', case when path operator(pg_catalog.=) '' then 'pg_catalog, pg_temp'
+                                                      else pg_catalog.concat('pg_catalog, ', path, ', pg_temp') end, true);
+    execute statement;
+    perform pg_catalog.set_config('search_path', path, true);
+end
+$$;
+comment on function meta._execute_again(text) is 'Executes what replaces something by its own definition with something else in it.';
+
+create function meta._again(statements text[]) returns text[]
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select array(select format('select meta._execute_again(%L)', s.statement) from unnest(statements) with ordinality as s(statement, place) order by s.place) $$;
+comment on function meta._again(text[]) is
+    'The statements, to be read with PostgreSQL''s own names before those of the caller''s search path: they have texts from the catalog in them, in which those have no schema.';
 
 create function meta._id_met(given text, made text) returns void
 language plpgsql immutable

@@ -135,7 +135,7 @@ language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
     -- the type was looked at before, by the caller's own search path
-    select quote_ident((col).name) || ' ' || (col).type || E'\n' || coalesce('collate ' || (col).collation_name || ' ', '')
+    select quote_ident((col).name) || ' ' || (col).type || E'\n' || coalesce('collate ' || meta._name_text((col).collation_name) || ' ', '')
            || meta._default_clause((col)."default", (col).generated)
            || case when (col).nullable is false then ' not null' else '' end
 $$;
@@ -176,7 +176,7 @@ begin
         todo := todo || (alter_column || 'set expression as (' || new."default" || E'\n)');
     end if;
     if (new.type, new.collation_name) is distinct from (old.type, old.collation_name) then
-        todo := todo || (alter_column || 'type ' || new.type || E'\n' || coalesce('collate ' || new.collation_name || ' ', '')
+        todo := todo || (alter_column || 'type ' || new.type || E'\n' || coalesce('collate ' || meta._name_text(new.collation_name) || ' ', '')
                          || coalesce(' using (' || new."using" || E'\n)', ''));
     end if;
     if new.nullable is distinct from old.nullable and not (new.primary_key and not old.primary_key) then
@@ -213,6 +213,11 @@ begin
     end if;
     if cardinality(later) > 0 then
         ddl := array_append(ddl, 'alter table ' || place || ' ' || array_to_string(later, ', '));
+    end if;
+    -- the type, or what was generated from, is said once more
+    if new.type = old.type and new.collation_name is distinct from old.collation_name
+       or new."default" = old."default" and new.generated is distinct from old.generated then
+        return meta._again(ddl);
     end if;
     return ddl;
 end

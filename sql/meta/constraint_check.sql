@@ -69,6 +69,9 @@ begin
                      || ' add ' || coalesce('constraint ' || quote_ident(coalesce(old.name, new.name)) || ' ', '')
                      || 'check (' || new.expression || E'\n)' || case when new.no_inherit then ' no inherit' else '' end
                      || case when not new.enforced then ' not enforced' when not new.validated then ' not valid' else '' end];
+        if new.expression = old.expression then
+            ddl := meta._again(ddl);
+        end if;
         old.name := coalesce(old.name, new.name);
         old.comment := null;
     elsif new.validated and not old.validated then

@@ -158,6 +158,7 @@ begin
     if new.support is not null and pg_catalog.to_regproc(new.support) is null then
         raise exception 'function "%" does not exist', new.support using errcode = 'undefined_function';
     end if;
+    new.support := meta._name_text(new.support);
     return new;
 end
 $$;
@@ -285,22 +286,6 @@ as $$
          where not n.setting = any (coalesce((old).settings, '{}')))), '')
 $$;
 comment on function meta._alter_function(meta.function, meta.function) is 'What ALTER FUNCTION has to do; NULL: nothing.';
-
--- What was read from the catalog is to mean again what it meant: PostgreSQL's own comes first, wherever the caller has it in his
--- search path. It has none of its own, as what was given is to mean what it means to him.
-create function meta._execute_again(statement text) returns void
-language plpgsql
-as $$
-declare
-    path constant pg_catalog.text := pg_catalog.current_setting('search_path');
-begin
-    perform pg_catalog.set_config('search_path', case when path operator(pg_catalog.=) '' then 'pg_catalog, pg_temp'
-                                                      else pg_catalog.concat('pg_catalog, ', path, ', pg_temp') end, true);
-    execute statement;
-    perform pg_catalog.set_config('search_path', path, true);
-end
-$$;
-comment on function meta._execute_again(text) is 'Executes what replaces something by its own definition with something else in it.';
 
 create function meta._describe_function(given meta.function) returns void
 language plpgsql

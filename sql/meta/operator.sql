@@ -151,7 +151,7 @@ declare
     place text := format('%I.%s %s', coalesce(old.schema_name, new.schema_name), symbol, types);
 begin
     if new is null then
-        return array['drop operator ' || place];
+        return meta._again(array['drop operator ' || place]);
     end if;
     todo := array_remove(array[
         case when new.commutator is distinct from old.commutator then 'commutator = operator(' || new.commutator || ')' end,
@@ -179,7 +179,7 @@ begin
         perform meta._name_given(new.owner, 'new operator''s owner');
         ddl := array_append(ddl, format('alter operator %s owner to %I', place, new.owner));
     end if;
-    return ddl;
+    return meta._again(ddl);
 end
 $$;
 comment on function meta._operator_ddl(meta.operator, meta.operator) is 'CREATE, ALTER, DROP OPERATOR.';

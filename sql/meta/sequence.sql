@@ -104,18 +104,12 @@ $$;
 comment on function meta._sequence_clause(meta.sequence, meta.sequence) is 'How SQL says what differs of the options of a sequence.';
 
 -- Otherwise a sequence just made, as an identity column's is, could neither begin elsewhere nor get limits that its first value is not in.
-create function meta._is_unused(sequence text, start bigint) returns boolean
-language plpgsql stable
+-- Not by reading it: what has its name by then may be something else.
+create function meta._is_unused(sequence text) returns boolean
+language sql stable
 set search_path = pg_catalog, pg_temp
-as $$
-declare
-    unused boolean;
-begin
-    execute format('select not s.is_called and s.last_value = $1 from %s s', sequence) into unused using start;
-    return unused;
-end
-$$;
-comment on function meta._is_unused(text, bigint) is 'Whether a sequence is where it began, and has given no value.';
+as $$ select pg_sequence_last_value(to_regclass(sequence)) is null $$;
+comment on function meta._is_unused(text) is 'Whether a sequence has given no value.';
 
 create function meta._sequence_ddl(old meta.sequence, new meta.sequence) returns text[]
 language plpgsql stable
@@ -143,7 +137,7 @@ begin
             ddl := array_append(ddl, 'alter sequence ' || place || ' owned by none');
         end if;
         made := meta._sequence_clause(old, new);
-        if new.start <> old.start and meta._is_unused(place, old.start) then
+        if new.start <> old.start and meta._is_unused(place) then
             made := made || ' restart';
         end if;
         if made <> '' then

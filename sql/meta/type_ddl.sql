@@ -37,7 +37,7 @@ comment on function meta._labels_ddl(text, text[], text[]) is 'ALTER TYPE ADD, R
 create function meta._attribute_clause(name text, type text, collation_name text) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
-as $$ select quote_ident(name) || ' ' || type || E'\n' || coalesce('collate ' || collation_name, '') $$;
+as $$ select quote_ident(name) || ' ' || type || E'\n' || coalesce('collate ' || meta._name_text(collation_name), '') $$;
 comment on function meta._attribute_clause(text, text, text) is 'How SQL defines an attribute of a composite type.';
 
 create function meta._attributes_ddl(place text, old meta.type, new meta.type) returns text[]
@@ -71,7 +71,7 @@ begin
                 || meta._attribute_clause(new.attribute_names[i], new.attribute_types[i], new.attribute_collations[i]));
         elsif (new.attribute_types[i], new.attribute_collations[i]) is distinct from (old.attribute_types[at], old.attribute_collations[at]) then
             ddl := array_append(ddl, format('%s alter attribute %I type ', alter_type, new.attribute_names[i]) || new.attribute_types[i] || E'\n'
-                || coalesce('collate ' || new.attribute_collations[i], ''));
+                || coalesce('collate ' || meta._name_text(new.attribute_collations[i]), ''));
         end if;
     end loop;
     return ddl;
@@ -148,7 +148,7 @@ begin
         perform meta._refuse('before PostgreSQL 17 a domain''s not-null constraint has no name', 'Leave not_null_name out.');
     end if;
     if old is null then
-        return array['create domain ' || place || ' as ' || new.base_type || E'\n' || coalesce('collate ' || new.collation_name, '')
+        return array['create domain ' || place || ' as ' || new.base_type || E'\n' || coalesce('collate ' || meta._name_text(new.collation_name), '')
                      || coalesce(' default (' || new."default" || E'\n)', '')
                      || case when new.nullable then '' else coalesce(' constraint ' || quote_ident(new.not_null_name), '') || ' not null' end
                      || coalesce((select string_agg(' ' || meta._check_clause(u.name, u.expression), '' order by u.place)
@@ -215,6 +215,8 @@ begin
     if old is null then
         old.schema_name := new.schema_name;
         old.name := new.name;
+    else
+        ddl := meta._again(ddl);
     end if;
     return ddl || meta._object_ddl(what, '', array[old.schema_name, old.name, old.owner, old.comment],
                                    array[new.schema_name, new.name, new.owner, new.comment]);

@@ -150,6 +150,21 @@ async fn what_somebody_put_into_the_callers_search_path_is_not_called() {
              delete from meta.publication where name operator(pg_catalog.=) 'pub'; delete from meta.cast where target_type operator(pg_catalog.=) 'integer'; delete from meta.operator where schema_name operator(pg_catalog.=) 'q'",
         )
         .await;
+    // a text of the catalog that is said once more means what it meant
+    mallory.sql(&trap("lower", "pg_catalog.text", "pg_catalog.text", "$1")).await;
+    client
+        .sql(
+            "create table q.w (name pg_catalog.text check (pg_catalog.lower(name) operator(pg_catalog.<>) 'a'));
+             create type q.comp as (a pg_catalog.text);
+             update meta.column set collation_name = 'pg_catalog.\"C\"' where schema_name operator(pg_catalog.=) 'q' and name operator(pg_catalog.=) 'name';
+             update meta.constraint_check set no_inherit = true where schema_name operator(pg_catalog.=) 'q' and relation_name operator(pg_catalog.=) 'w';
+             update meta.type set attribute_collations = array['pg_catalog.\"C\"'::pg_catalog.text] where name operator(pg_catalog.=) 'comp';
+             insert into q.w values ('b')",
+        )
+        .await;
+    let type_of = "select pg_catalog.string_agg(a.atttypid::pg_catalog.regtype::pg_catalog.text, ',') from pg_catalog.pg_attribute a
+                   where a.attname operator(pg_catalog.=) any ('{a,name}') and a.attrelid operator(pg_catalog.=) any ('{q.w,q.comp}'::pg_catalog.regclass[])";
+    assert_eq!(client.text(type_of).await, "pg_catalog.text,pg_catalog.text");
     client.sql("set search_path = pg_catalog").await;
     assert_eq!(client.rows("select * from public.caught").await, [[]; 0] as [[Option<String>; 0]; 0]);
 }
@@ -199,6 +214,11 @@ async fn a_name_or_a_type_is_no_place_for_other_sql() {
         );
         refused(&client, &insert).await;
     }
+    // nor one that is an object's too
+    client.sql("create collation \"c;drop/**/table/**/victim;--\" from \"C\"").await;
+    refused(&client, "insert into meta.column (schema_name, relation_name, name, type, collation_name) values ('public', 't', 'x', 'text', 'c;drop/**/table/**/victim;--')").await;
+    refused(&client, "insert into meta.table (schema_name, name, columns) select 'public', 'x', array[row(null, null, null, 'a', 'text', 'c;drop/**/table/**/victim;--',
+                          null, null, true, false, null, null, null, null)::meta.column]").await;
     let long = "x".repeat(64);
     for insert in [
         format!("meta.schema (name) values ('{long}')"),
