@@ -105,11 +105,20 @@ comment on function meta._sequence_clause(meta.sequence, meta.sequence) is 'How 
 
 -- Otherwise a sequence just made, as an identity column's is, could neither begin elsewhere nor get limits that its first value is not in.
 -- Not by reading it: what has its name by then may be something else.
-create function meta._is_unused(sequence text) returns boolean
-language sql stable
+create function meta._is_unused(sequence regclass) returns boolean
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $$ select pg_sequence_last_value(to_regclass(sequence)) is null $$;
-comment on function meta._is_unused(text) is 'Whether a sequence has given no value.';
+as $$
+begin
+    -- to whom it may not be told newer versions say that there is no value: then it would begin again
+    if not has_sequence_privilege(sequence, 'select, usage') then
+        raise exception 'permission denied for sequence %', (select c.relname from pg_class c where c.oid = sequence)
+            using errcode = 'insufficient_privilege';
+    end if;
+    return pg_sequence_last_value(sequence) is null;
+end
+$$;
+comment on function meta._is_unused(regclass) is 'Whether a sequence has given no value.';
 
 create function meta._sequence_ddl(old meta.sequence, new meta.sequence) returns text[]
 language plpgsql stable
@@ -137,7 +146,7 @@ begin
             ddl := array_append(ddl, 'alter sequence ' || place || ' owned by none');
         end if;
         made := meta._sequence_clause(old, new);
-        if new.start <> old.start and meta._is_unused(place) then
+        if new.start <> old.start and meta._is_unused(to_regclass(place)) then
             made := made || ' restart';
         end if;
         if made <> '' then
