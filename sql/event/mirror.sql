@@ -45,8 +45,7 @@ begin
         ('foreign_key', 'pg_class', 'pg_constraint'), ('index', 'pg_class', 'pg_class'), ('view', 'pg_class', null),
         ('materialized_view', 'pg_class', null), ('trigger', 'pg_class', 'pg_trigger'), ('policy', 'pg_class', 'pg_policy'),
         ('policy_role', 'pg_class', 'pg_policy'), ('table_privilege', 'pg_class', null), ('publication', 'pg_publication', null),
-        ('comment', null, null)) k (kind, class, object_class)
-    where to_regclass('meta.' || quote_ident('_' || k.kind)) is not null;
+        ('comment', null, null)) k (kind, class, object_class);
     for kind in
         select m.kind as name, 'event.' || quote_ident('meta_' || m.kind) as mirror, 'meta.' || quote_ident('_' || m.kind) as shown,
                (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a

@@ -22,12 +22,6 @@ set standard_conforming_strings = on
 as $$ select pg_get_function_sqlbody(function) $$;
 comment on function meta._sql_body_text(oid) is 'A function''s body in standard SQL, always the same.';
 
-create function meta._routine_text(function oid) returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$ select format('%I.%I', n.nspname, p.proname) from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.oid = function $$;
-comment on function meta._routine_text(oid) is 'A function''s name with its schema; NULL: there is none.';
-
 create function meta._aggregate_text(function oid) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -37,16 +31,16 @@ as $$
     -- of an ordered-set aggregate's final functions another default
     cross join lateral (select case when a.aggkind = 'n' then 'r' else 'w' end as modify, '{"r": "read_only", "s": "shareable", "w": "read_write"}'::jsonb as words) d
     cross join lateral (values
-        (1, 'sfunc', meta._routine_text(a.aggtransfn)), (2, 'stype', meta._type_text(a.aggtranstype, null)),
+        (1, 'sfunc', meta._routine_name(a.aggtransfn)), (2, 'stype', meta._type_text(a.aggtranstype, null)),
         (3, 'sspace', nullif(a.aggtransspace, 0)::text), (4, 'initcond', quote_literal(a.agginitval)),
-        (5, 'finalfunc', meta._routine_text(a.aggfinalfn)), (6, 'finalfunc_extra', case when a.aggfinalextra then 'true' end),
+        (5, 'finalfunc', meta._routine_name(a.aggfinalfn)), (6, 'finalfunc_extra', case when a.aggfinalextra then 'true' end),
         (7, 'finalfunc_modify', d.words ->> nullif(a.aggfinalmodify::text, d.modify)),
-        (8, 'combinefunc', meta._routine_text(a.aggcombinefn)), (9, 'serialfunc', meta._routine_text(a.aggserialfn)),
-        (10, 'deserialfunc', meta._routine_text(a.aggdeserialfn)), (11, 'msfunc', meta._routine_text(a.aggmtransfn)),
-        (12, 'minvfunc', meta._routine_text(a.aggminvtransfn)),
+        (8, 'combinefunc', meta._routine_name(a.aggcombinefn)), (9, 'serialfunc', meta._routine_name(a.aggserialfn)),
+        (10, 'deserialfunc', meta._routine_name(a.aggdeserialfn)), (11, 'msfunc', meta._routine_name(a.aggmtransfn)),
+        (12, 'minvfunc', meta._routine_name(a.aggminvtransfn)),
         (13, 'mstype', case when a.aggmtranstype <> 0 then meta._type_text(a.aggmtranstype, null) end),
         (14, 'msspace', nullif(a.aggmtransspace, 0)::text), (15, 'minitcond', quote_literal(a.aggminitval)),
-        (16, 'mfinalfunc', meta._routine_text(a.aggmfinalfn)), (17, 'mfinalfunc_extra', case when a.aggmfinalextra then 'true' end),
+        (16, 'mfinalfunc', meta._routine_name(a.aggmfinalfn)), (17, 'mfinalfunc_extra', case when a.aggmfinalextra then 'true' end),
         (18, 'mfinalfunc_modify', d.words ->> nullif(a.aggmfinalmodify::text, d.modify)),
         (19, 'sortop', (select format('operator(%I.%s)', n.nspname, o.oprname)
                         from pg_operator o join pg_namespace n on n.oid = o.oprnamespace where o.oid = a.aggsortop)),
@@ -69,7 +63,7 @@ select p.oid as scope, p.oid as object, meta.function_id(n.nspname, p.proname, t
        case when p.prokind in ('f', 'w') then p.proleakproof end as leakproof,
        case when p.prokind <> 'p' then case p.proparallel when 's' then 'safe' when 'r' then 'restricted' else 'unsafe' end end as parallel,
        case when p.prokind in ('f', 'w') then p.procost end as cost, case when p.proretset then p.prorows end as rows,
-       p.proconfig collate "default" as settings, meta._routine_text(p.prosupport) as support,
+       p.proconfig collate "default" as settings, meta._routine_name(p.prosupport) as support,
        (select array_agg(meta._type_text(u.type, null) order by u.place) from unnest(p.protrftypes) with ordinality as u(type, place)) as transform_types,
        pg_get_userbyid(p.proowner)::text collate "default" as owner, obj_description(p.oid, 'pg_proc') collate "default" as comment
 from pg_proc p

@@ -28,7 +28,7 @@ as $$
                                        (select string_agg('''' || replace(a.argument, '''', '''''') || '''', ', ' order by a.place)
                                         from unnest(meta._trigger_arguments(arguments)) with ordinality as a(argument, place)))))
     from (select substr(t.text, 1 + length(substring(t.text from '^(?:[^"]|"(?:[^"]|"")*")*? FOR EACH (?:ROW|STATEMENT) WHEN [(]'))) as rest,
-                 case when p.pronamespace = 'pg_catalog'::regnamespace then quote_ident(p.proname) else meta._routine_text(p.oid) end as function
+                 case when p.pronamespace = 'pg_catalog'::regnamespace then quote_ident(p.proname) else meta._routine_name(p.oid) end as function
           from (select meta._trigger_text(trigger) as text) t, pg_proc p where p.oid = _trigger_condition.function) d
 $$;
 comment on function meta._trigger_condition(oid, oid, bytea) is 'A trigger''s condition as SQL writes it, always the same.';

@@ -141,3 +141,11 @@ async fn everything_of_meta_and_event_says_what_it_is() {
         assert!(silent.is_empty(), "{what}: {silent:?}");
     }
 }
+
+#[tokio::test]
+async fn whatever_meta_shows_can_be_subscribed_to() {
+    let (_database, client) = stage().await;
+    let shown = "select relname::text from pg_class where relnamespace = 'meta'::regnamespace and relkind = 'v' and relname !~ '^_'";
+    let mirrored = "select substr(relname, 6)::text from event.mirror m join pg_class c on c.oid = m.mirror";
+    same(&client, "mirrors", shown, mirrored).await;
+}
