@@ -4,10 +4,13 @@
 //! the meantime is the next batch, so that it is quick when it is quiet and full when it is busy.
 
 mod control;
+mod pace;
 mod relations;
 mod render;
 mod transaction;
 mod written;
+
+use std::time::Instant;
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -25,6 +28,7 @@ use crate::wal::{Item, WalStream};
 
 pub use render::entry;
 
+use pace::{Pace, until};
 use relations::{Relations, Stranger};
 use transaction::Open;
 use written::Written;
@@ -45,9 +49,13 @@ pub struct Capture {
     delivered: watch::Sender<Delivered>,
     totals: HashMap<Uuid, i64, FxBuildHasher>,
     written: Written,
+    pace: Pace,
     /// Relations that the stream described and no description knows.
     strangers: Vec<Stranger>,
 }
+
+/// Messages that are walked before a look at what else there is to do: some milliseconds' worth.
+const MOST_AT_ONCE: u32 = 1024;
 
 /// What was read and is not counted yet: it is told of in lumps, so that counting costs a change nothing.
 #[derive(Default)]
@@ -134,6 +142,7 @@ impl Capture {
             delivered: outlets.delivered.clone(),
             totals: known.totals.into_iter().collect(),
             written: Written::begin(done.id),
+            pace: Pace::begin(Instant::now()),
             strangers: Vec::new(),
         }
     }
@@ -154,29 +163,65 @@ impl Capture {
                 biased;
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
                 committed = outlets.committed.recv() => self.committed(committed)?,
-                item = self.stream.next(), if !(self.writing && self.batch.is_full()) => {
+                () = until(self.pace.write_at()), if self.batch.has_work() && !self.writing => self.pace.write_on(),
+                () = until(self.pace.read_at()), if self.pace.read_at().is_some() => self.pace.read_on(),
+                item = self.stream.next(), if self.pace.read_at().is_none() && !(self.writing && self.is_full()) => {
                     self.item(item?)?;
                     self.meet_strangers(&outlets.asks).await?;
+                    self.all_that_is_here(&outlets).await?;
                 }
             }
         }
         observe(&Observation::Stopping);
+        self.pace.write_on();
         self.hand_over(&outlets).await?;
         while self.writing {
             let committed = outlets.committed.recv().await;
             self.committed(committed)?;
+            self.pace.write_on();
             self.hand_over(&outlets).await?;
         }
         self.stream.close().await;
         Ok(())
     }
 
+    /// Goes on, behind a first item, with what has come by now; no further than until a batch is full, or for so long that a stop or
+    /// the writer would have to wait.
+    async fn all_that_is_here(&mut self, outlets: &Outlets) -> Result<()> {
+        let mut walked = 1;
+        let mut looked = false;
+        while walked < MOST_AT_ONCE && !self.is_full() {
+            match self.stream.next_here() {
+                Some(item) => {
+                    self.item(item?)?;
+                    self.meet_strangers(&outlets.asks).await?;
+                    walked += 1;
+                    looked = false;
+                }
+                // the client's task has its turn: it may hold more than fits into its channel
+                None if !looked => {
+                    tokio::task::yield_now().await;
+                    looked = true;
+                }
+                None => {
+                    self.pace.walked(walked, Instant::now());
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Gives the batch to the writer if it is free, at the end of a transaction or when the batch is full.
     async fn hand_over(&mut self, outlets: &Outlets) -> Result<()> {
-        if self.writing || (self.open.is_some() && !self.batch.is_full()) {
+        if self.writing || (self.open.is_some() && !self.is_full()) {
             return Ok(());
         }
         if self.batch.has_work() {
+            if self.pace.write_at().is_some() && !self.is_full() {
+                return Ok(());
+            }
+            self.keep_last();
             let next = Batch::after(self.batch.progress);
             let mut batch = std::mem::replace(&mut self.batch, next);
             // only now that nothing is being written
@@ -195,9 +240,14 @@ impl Capture {
         Ok(())
     }
 
+    fn is_full(&self) -> bool {
+        self.batch.is_full(self.open.is_some())
+    }
+
     fn committed(&mut self, committed: Option<Committed>) -> Result<()> {
         let committed = committed.ok_or_else(writer_gone)?;
         self.writing = false;
+        self.pace.written(committed.inbox_rows + committed.events, Instant::now());
         if let Some(done) = committed.done {
             self.written.add(committed.behind, done);
             self.delivered.send_modify(|delivered| delivered.done = done);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -28,8 +30,10 @@ pub(super) struct Open {
     messages: i64,
     /// It was done before a restart: nothing is told.
     skip: bool,
-    /// A part of it is in an earlier batch.
-    in_pieces: bool,
+    /// The last pointers of what of it is in earlier batches.
+    last: HashMap<Uuid, EventId, FxBuildHasher>,
+    /// A part of it is in batches that were written before a restart.
+    is_resumed: bool,
 }
 
 /// A change as some sessions see it.
@@ -49,7 +53,8 @@ impl Capture {
             number: if is_begun { done.number } else { 0 },
             messages: 0,
             skip: begin.final_lsn < done.lsn || done == EventId::end_of(begin.final_lsn),
-            in_pieces: is_begun,
+            last: HashMap::default(),
+            is_resumed: is_begun,
         });
     }
 
@@ -60,9 +65,9 @@ impl Capture {
         if open.skip {
             return;
         }
-        self.mark_last(open.begin);
-        if open.in_pieces {
-            self.batch.ends_large_transaction = Some(open.begin.final_lsn);
+        self.mark_last(open.begin, open.last);
+        if open.is_resumed {
+            self.batch.ends_resumed = Some(open.begin.final_lsn);
         }
         self.batch.progress = Progress::whole(open.begin.final_lsn);
         if self.batch.xids.last() != Some(&open.begin.xid) && self.batch.has_work() {
@@ -70,8 +75,8 @@ impl Capture {
         }
     }
 
-    /// Marks, for each session, its last pointer of the transaction.
-    fn mark_last(&mut self, begin: Begin) {
+    /// Marks, for each session, its last pointer of the transaction; `before`: those in earlier batches.
+    fn mark_last(&mut self, begin: Begin, mut before: HashMap<Uuid, EventId, FxBuildHasher>) {
         let mut seen: SmallVec<[Uuid; 8]> = SmallVec::new();
         let mut seen_many: Option<hashbrown::HashSet<Uuid>> = None;
         for pointer in self.batch.pointers.iter_mut().rev().take_while(|pointer| pointer.id.lsn == begin.final_lsn) {
@@ -87,6 +92,22 @@ impl Capture {
                 }
             };
             pointer.last |= is_new;
+            if is_new {
+                before.remove(&pointer.session);
+            }
+        }
+        self.batch.last_before.extend(before);
+    }
+
+    /// Before a batch is handed over: of the transaction that goes on behind it, each session's last pointer may be in it.
+    pub(super) fn keep_last(&mut self) {
+        if let Some(open) = &mut self.open {
+            let here = self.batch.pointers.iter().rev().take_while(|pointer| pointer.id.lsn == open.begin.final_lsn);
+            let mut newest: HashMap<Uuid, EventId, FxBuildHasher> = HashMap::default();
+            for pointer in here {
+                newest.entry(pointer.session).or_insert(pointer.id);
+            }
+            open.last.extend(newest);
         }
     }
 
@@ -132,13 +153,11 @@ impl Capture {
 
     /// A batch that fills up in the middle of a transaction is a piece of it.
     pub(super) fn note_piece(&mut self) {
-        if self.batch.is_full()
-            && let Some(open) = &mut self.open
+        if self.batch.is_full(true)
+            && let Some(open) = &self.open
+            && self.batch.xids.last() != Some(&open.begin.xid)
         {
-            open.in_pieces = true;
-            if self.batch.xids.last() != Some(&open.begin.xid) {
-                self.batch.xids.push(open.begin.xid);
-            }
+            self.batch.xids.push(open.begin.xid);
         }
     }
 

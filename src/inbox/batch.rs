@@ -8,9 +8,13 @@ use super::entry::Entry;
 use crate::position::{EventId, Lsn, Progress};
 use crate::subscription::{Kind, Subscription};
 
-/// A batch this large is written before more is read, also in the middle of a transaction, so that memory does not grow
-/// with a transaction's size. Large enough that the commit's fixed cost is spread over thousands of events.
+/// A batch this large is written before another transaction is read. Large enough that the commit's fixed cost is spread over
+/// thousands of events.
 const FULL_BYTES: usize = 4 << 20;
+
+/// One this large is written before more is read, also in the middle of a transaction, so that memory does not grow with a
+/// transaction's size. Twice a full one: what most transactions have is then not cut, which costs a look back at its end.
+const CUT_BYTES: usize = 2 * FULL_BYTES;
 
 /// An entry of a session's inbox.
 #[derive(Debug, Clone)]
@@ -87,8 +91,11 @@ pub struct Batch {
     pub resends: Vec<Resend>,
     /// The transactions whose changes these are; they must be visible before the batch is.
     pub xids: Vec<u32>,
-    /// A transaction that ends in this batch and began in an earlier one: its last pointers have yet to be marked.
-    pub ends_large_transaction: Option<Lsn>,
+    /// The last pointers of a transaction that ends in this batch, for the sessions that have theirs in an earlier one.
+    pub last_before: Vec<(Uuid, EventId)>,
+    /// A transaction that ends in this batch and of which earlier batches were written before a restart: which pointers are the
+    /// last ones in them has to be looked up.
+    pub ends_resumed: Option<Lsn>,
     /// All up to here is done once this batch is written.
     pub progress: Progress,
     /// The WAL up to here may be forgotten then.
@@ -116,12 +123,13 @@ impl Batch {
             || !self.deleted_sessions.is_empty()
             || !self.descriptions.is_empty()
             || !self.told_gaps.is_empty()
-            || self.ends_large_transaction.is_some()
+            || !self.last_before.is_empty()
+            || self.ends_resumed.is_some()
     }
 
-    /// Whether it has to be written before more is read.
-    pub fn is_full(&self) -> bool {
-        self.bytes >= FULL_BYTES
+    /// Whether it has to be written before more is read; `within`: more of the same transaction.
+    pub fn is_full(&self, within: bool) -> bool {
+        self.bytes >= if within { CUT_BYTES } else { FULL_BYTES }
     }
 
     /// Counts what an addition weighs.

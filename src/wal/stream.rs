@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use pgwire_replication::config::TlsConfig;
 use pgwire_replication::{FeedbackObserver, PgWireError, ReplicationClient, ReplicationConfig, ReplicationEvent};
 use tokio::sync::Notify;
@@ -154,6 +155,14 @@ impl WalStream {
                 None => return Err(Error::new(ErrorKind::Connection, "the server ended the replication stream")),
             });
         }
+    }
+
+    /// The next item if it is here already.
+    ///
+    /// # Errors
+    /// As [`WalStream::next`].
+    pub fn next_here(&mut self) -> Option<Result<Item>> {
+        self.next().now_or_never()
     }
 
     /// Tells the server that everything before `lsn` is done, so that it may forget it.

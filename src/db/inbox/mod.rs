@@ -45,6 +45,7 @@ pub struct InboxStatements {
     forget: Statement,
     empty_inboxes: Statement,
     mark_last: Statement,
+    find_last: Statement,
     remove_gaps: Statement,
     skip_notifications: Statement,
     progress: Statement,
@@ -63,6 +64,8 @@ impl InboxStatements {
                 "set search_path = pg_catalog; set statement_timeout = 0; set lock_timeout = 0; set jit = off;
                  set client_min_messages = warning; set timezone = 'UTC'; set idle_session_timeout = '4s';
                  select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout';
+                 -- A partition that is being filled has no statistics that hold: the planner would read all of it to find one row
+                 set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
                  -- The statements of a batch do not wait for its BEGIN: should that fail, they must not be done by themselves
                  set default_transaction_read_only = on;
                  -- what is acknowledged to the slot must be on disk
@@ -131,6 +134,14 @@ impl InboxStatements {
                  where g.id in (select t.id from event.gap t where t.id = any ($1) for update skip locked)",
             ).await?,
             mark_last: prepare(
+                "update event.inbox i set last = true
+                 from unnest($1::uuid[], $2::text[]) as u(a, b) cross join lateral (
+                     select t.session_id, t.id from event.inbox t where t.session_id = a and t.id = b
+                     limit 1 for update skip locked) f
+                 where i.session_id = f.session_id and i.id = f.id and not i.last",
+            )
+            .await?,
+            find_last: prepare(
                 "update event.inbox i set last = true
                  from (select session_id, max(id) as id from event.inbox where id > $1 and id <= $2 group by session_id) m
                  where i.session_id = m.session_id and i.id = m.id and not i.last
@@ -233,9 +244,14 @@ impl InboxStatements {
             }
             Step::Journal(entries) => run(client, &self.journal, &Journal::of(entries).parameters()).await?,
             Step::Inbox(pointers) => run(client, &self.inbox, &Inbox::of(pointers).parameters()).await?,
-            Step::MarkLast(lsn) => {
+            Step::MarkLast(last) => {
+                let (sessions, ids): (Vec<Uuid>, Vec<String>) =
+                    last.iter().map(|(session, id)| (*session, id.to_string())).unzip();
+                run(client, &self.mark_last, &[&sessions, &ids]).await?;
+            }
+            Step::FindLast(lsn) => {
                 let (from, to) = span(lsn);
-                run(client, &self.mark_last, &[&from, &to]).await?;
+                run(client, &self.find_last, &[&from, &to]).await?;
             }
             Step::AddRoutes if routes.added.ids.is_empty() => {}
             Step::AddRoutes => run(client, &self.add_routes, &routes.added.parameters()).await?,

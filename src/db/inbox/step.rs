@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use crate::inbox::{Batch, Entry, Notification, Pointer, Resend};
-use crate::position::Lsn;
+use crate::position::{EventId, Lsn};
 
 /// The parameters of a statement, or of several that are sent at once, weigh no more, but for a single entry that does by itself.
 /// Twice a full batch, so that one is mostly written in one go; little enough that the server has it long before the lease on
@@ -21,7 +21,8 @@ pub(super) enum Step<'b> {
     Resend(&'b [Resend]),
     Journal(&'b [Entry]),
     Inbox(&'b [Pointer]),
-    MarkLast(Lsn),
+    MarkLast(&'b [(Uuid, EventId)]),
+    FindLast(Lsn),
     AddRoutes,
     RemoveRoutes,
     Describe,
@@ -39,7 +40,10 @@ pub(super) fn steps(batch: &Batch) -> Vec<Step<'_>> {
     }
     steps.extend(slices(&batch.entries, entry_bytes).into_iter().map(Step::Journal));
     steps.extend(slices(&batch.pointers, pointer_bytes).into_iter().map(Step::Inbox));
-    steps.extend(batch.ends_large_transaction.map(Step::MarkLast));
+    if !batch.last_before.is_empty() {
+        steps.push(Step::MarkLast(&batch.last_before));
+    }
+    steps.extend(batch.ends_resumed.map(Step::FindLast));
     if !batch.routes.is_empty() {
         steps.extend([Step::AddRoutes, Step::RemoveRoutes]);
     }
