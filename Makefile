@@ -4,7 +4,7 @@ SHELL := /bin/bash
 # Where rustup puts cargo, for a shell that was open when it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help demo test test-all torture bench fuzz setup
+.PHONY: help demo test test-all instructions instructions-baseline torture bench fuzz setup
 
 # What `make test-all` runs: every major version that Tidewire works with.
 MAJORS := 14 15 16 17 18
@@ -13,6 +13,8 @@ help:
 	@echo "make demo     see Tidewire at work, on a private PostgreSQL that it starts and removes"
 	@echo "make test     what a change must pass: format, lints, all tests, the documentation"
 	@echo "make test-all runs all tests on PostgreSQL $(MAJORS) too (fetches the servers; MAJORS=\"14 18\" for fewer)"
+	@echo "make instructions           count what a change costs (valgrind); fails when it is over 10 % more than the baseline"
+	@echo "make instructions-baseline  count, and make that the baseline, to be committed with what moved it"
 	@echo "make torture  kill, freeze, cut and restart everything at random for MINUTES=5 and count what is lost (SEED=7 for the same again)"
 	@echo "make bench    measure, beside the alternatives on this machine (BENCH=--quick for a glance)"
 	@echo "make fuzz     look for bytes that break what reads them, a minute each (TIDEWIRE_FUZZ_SECONDS=300 for more)"
@@ -42,6 +44,15 @@ test: setup
 test-all: test
 	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 	scripts/test-majors $(MAJORS)
+
+# Counted under valgrind, in a release build.
+instructions:
+	@scripts/setup instructions
+	cargo bench --locked --bench instructions
+
+instructions-baseline:
+	@scripts/setup instructions
+	cargo bench --locked --bench instructions -- --write
 
 # In debug builds alone the program dies at its named points.
 torture: setup

@@ -27,6 +27,7 @@ use crate::subscription::{Index, Subscription};
 use crate::wal::{Item, WalStream};
 
 pub use render::entry;
+pub use transaction::recipients;
 
 use pace::{Pace, until};
 use relations::{Relations, Stranger};

@@ -17,7 +17,7 @@ use crate::inbox::{ChangeKind, Entry, Notification, Pointer};
 use crate::json::Shape;
 use crate::pgoutput::{self, Begin, Commit, Datum, Message};
 use crate::position::{EventId, Lsn, Progress};
-use crate::subscription::{Kind, Recipients, number_key};
+use crate::subscription::{Index, Kind, Recipients, number_key};
 
 use super::relations::Known;
 
@@ -219,7 +219,7 @@ impl Capture {
             return Ok(());
         }
         crash::point("before_route");
-        let recipients = self.recipients(relation, change);
+        let recipients = recipients(&mut self.index, relation, change);
         crash::point("after_route");
         if recipients.is_empty() {
             return Ok(());
@@ -228,29 +228,6 @@ impl Capture {
         let entry = render::entry(relation, change, id, begin);
         self.deliver(entry, &recipients);
         Ok(())
-    }
-
-    fn recipients(&mut self, relation: &Relation, change: &Change<'_, '_>) -> Recipients {
-        let oid = relation.oid;
-        let differs = |one: &RowImage<'_>, other: &RowImage<'_>, attnum: i16| {
-            let at = relation.columns.iter().position(|column| column.attnum == attnum);
-            at.is_none_or(|at| one.get(at) != other.get(at))
-        };
-        match change {
-            Change::RowInsert { row, replaces } => {
-                let changed = replaces.map(|old| move |attnum| differs(old, row, attnum));
-                self.index.on_insert(oid, changed.as_ref().map(|changed| changed as &dyn Fn(i16) -> bool))
-            }
-            Change::RowDelete { row, replaced_by } => {
-                let changed = replaced_by.map(|new| move |attnum| differs(row, new, attnum));
-                let changed = changed.as_ref().map(|changed| changed as &dyn Fn(i16) -> bool);
-                self.index.on_delete(oid, sought_key(relation, row).iter().copied(), changed)
-            }
-            Change::FieldUpdate { row, column, .. } => {
-                let attnum = relation.columns.get(*column).map_or(0, |column| column.attnum);
-                self.index.on_update(oid, sought_key(relation, row).iter().copied(), attnum)
-            }
-        }
     }
 
     pub(super) fn begun(&self) -> Result<Begin> {
@@ -326,6 +303,30 @@ impl Capture {
             self.deliver(entry, &recipients);
         }
         Ok(())
+    }
+}
+
+/// Who is told of a change.
+pub fn recipients(index: &mut Index, relation: &Relation, change: &Change<'_, '_>) -> Recipients {
+    let oid = relation.oid;
+    let differs = |one: &RowImage<'_>, other: &RowImage<'_>, attnum: i16| {
+        let at = relation.columns.iter().position(|column| column.attnum == attnum);
+        at.is_none_or(|at| one.get(at) != other.get(at))
+    };
+    match change {
+        Change::RowInsert { row, replaces } => {
+            let changed = replaces.map(|old| move |attnum| differs(old, row, attnum));
+            index.on_insert(oid, changed.as_ref().map(|changed| changed as &dyn Fn(i16) -> bool))
+        }
+        Change::RowDelete { row, replaced_by } => {
+            let changed = replaced_by.map(|new| move |attnum| differs(row, new, attnum));
+            let changed = changed.as_ref().map(|changed| changed as &dyn Fn(i16) -> bool);
+            index.on_delete(oid, sought_key(relation, row).iter().copied(), changed)
+        }
+        Change::FieldUpdate { row, column, .. } => {
+            let attnum = relation.columns.get(*column).map_or(0, |column| column.attnum);
+            index.on_update(oid, sought_key(relation, row).iter().copied(), attnum)
+        }
     }
 }
 
