@@ -4,9 +4,12 @@
 //! two round trips; more only when it is many times as large as one that is full (see `step.rs`).
 
 mod columns;
+mod copy;
 mod snapshot;
 mod step;
 
+use bytes::Bytes;
+use futures_util::SinkExt;
 use futures_util::future::try_join_all;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement, Transaction};
@@ -23,6 +26,9 @@ use crate::observe::{Observation, observe};
 use crate::position::{EventId, Lsn, Progress};
 use crate::subscription::{Selector, Subscription};
 
+/// So many rows are worth a COPY, which is a round trip more: the server says first that it is ready.
+const COPY_FROM: usize = 64;
+
 /// What became of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
@@ -36,6 +42,8 @@ pub struct Outcome {
 pub struct InboxStatements {
     journal: Statement,
     inbox: Statement,
+    copy_journal: Statement,
+    copy_inbox: Statement,
     notify: Statement,
     resend: Statement,
     add_routes: Statement,
@@ -91,6 +99,8 @@ impl InboxStatements {
                       as u(a, b, c, d, e, f, g)",
             )
             .await?,
+            copy_journal: prepare(copy::JOURNAL).await?,
+            copy_inbox: prepare(copy::INBOX).await?,
             // The numbers of those that are not sent. Who is to be told of such is told of nothing else before.
             notify: prepare(
                 "select n from unnest($1::text[], $2::text[]) with ordinality as u(c, p, n)
@@ -242,7 +252,13 @@ impl InboxStatements {
                 let through: Vec<String> = resends.iter().map(|resend| resend.through.to_string()).collect();
                 run(client, &self.resend, &[&sessions, &after, &through]).await?;
             }
+            Step::Journal(entries) if entries.len() >= COPY_FROM => {
+                copy(client, &self.copy_journal, copy::journal(entries)).await?;
+            }
             Step::Journal(entries) => run(client, &self.journal, &Journal::of(entries).parameters()).await?,
+            Step::Inbox(pointers) if pointers.len() >= COPY_FROM => {
+                copy(client, &self.copy_inbox, copy::inbox(pointers)).await?;
+            }
             Step::Inbox(pointers) => run(client, &self.inbox, &Inbox::of(pointers).parameters()).await?,
             Step::MarkLast(last) => {
                 let (sessions, ids): (Vec<Uuid>, Vec<String>) =
@@ -296,6 +312,13 @@ struct Turned<'b> {
 
 async fn run(client: &Client, statement: &Statement, parameters: &[&(dyn ToSql + Sync)]) -> Result<()> {
     client.execute(statement, parameters).await.map(drop).map_err(error)
+}
+
+async fn copy(client: &Client, statement: &Statement, rows: Bytes) -> Result<()> {
+    let sink = client.copy_in(statement).await.map_err(error)?;
+    let mut sink = std::pin::pin!(sink);
+    sink.send(rows).await.map_err(error)?;
+    sink.finish().await.map(drop).map_err(error)
 }
 
 /// The ids of a transaction: all are above the first text and up to the second.
