@@ -12,6 +12,7 @@ use crate::config::Limits;
 use crate::crash;
 use crate::db::slot::{self, Loss, SlotState};
 use crate::db::{self, Target, install};
+use crate::delivery::hub::Hub;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox;
 use crate::observe::{Observation, observe};
@@ -31,12 +32,19 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// be waiting for a standby that is gone. What is not written then is written at the next start.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
-/// Serves a database until it is told to stop. `ready` is called each time that events are delivered from then on.
+/// Serves a database until it is told to stop. `ready` is called each time that events are delivered from then on. Live sessions that are
+/// attached to the hub are told in this process; it goes with one database, and may outlive the call and be used for the next.
 ///
 /// # Errors
 /// Before it has ever been ready: the first failure, but for a lost connection while another program serves the database.
 /// After that everything is tried again, with growing pauses.
-pub async fn serve(target: &Target, limits: &Limits, stop: CancellationToken, mut ready: impl FnMut()) -> Result<()> {
+pub async fn serve(
+    target: &Target,
+    limits: &Limits,
+    hub: &Hub,
+    stop: CancellationToken,
+    mut ready: impl FnMut(),
+) -> Result<()> {
     let mut was_ready = false;
     let mut stood_by = false;
     let mut pause = FIRST_PAUSE;
@@ -45,7 +53,7 @@ pub async fn serve(target: &Target, limits: &Limits, stop: CancellationToken, mu
     while !stop.is_cancelled() {
         let mut is_ready = false;
         let started = Instant::now();
-        let attempt = serve_once(target, limits, &stop, &mut stood_by, &delivered, || {
+        let attempt = serve_once(target, limits, hub, &stop, &mut stood_by, &delivered, || {
             is_ready = true;
             ready();
         });
@@ -74,6 +82,7 @@ pub async fn serve(target: &Target, limits: &Limits, stop: CancellationToken, mu
 async fn serve_once(
     target: &Target,
     limits: &Limits,
+    hub: &Hub,
     stop: &CancellationToken,
     stood_by: &mut bool,
     delivered: &watch::Sender<Delivered>,
@@ -86,7 +95,7 @@ async fn serve_once(
     };
     let canceller = target.canceller(&writer);
     let begun = tokio::select! {
-        begun = Box::pin(begin(target, limits, writer, stood_by, delivered)) => begun?,
+        begun = Box::pin(begin(target, limits, hub, writer, stood_by, delivered)) => begun?,
         () = stop.cancelled() => {
             // What it waits for (a transaction that stays open, a lock) it would go on waiting for, and hold the lock.
             canceller.cancel().await;
@@ -104,7 +113,7 @@ async fn serve_once(
     let outlets = Outlets { batches, committed, asks, altered, delivered: delivered.clone() };
     let capture = Capture::new(stream, known, done, &outlets);
 
-    let mut writing = tokio::spawn(inbox::run(writer, slot, to_write, to_answer, written));
+    let mut writing = tokio::spawn(inbox::run(writer, slot, hub.clone(), to_write, to_answer, written));
     let mut keeping = tokio::spawn(upkeep::run(target.clone(), limits.clone(), moved, to_check));
     observe(&Observation::Delivering { database: &shown, from: done.id, subscriptions: count });
     ready();
@@ -178,6 +187,7 @@ struct Begun {
 async fn begin(
     target: &Target,
     limits: &Limits,
+    hub: &Hub,
     mut writer: db::Client,
     stood_by: &mut bool,
     delivered: &watch::Sender<Delivered>,
@@ -189,7 +199,7 @@ async fn begin(
     let slot = install::slot_name(&writer).await?;
     slot::free(&writer, &slot).await?;
     let reached = delivered.borrow().done;
-    let done = prepare_slot(&mut writer, &slot, reached).await?;
+    let done = prepare_slot(&mut writer, &slot, reached, hub).await?;
     // at once: a return that has been told must not be found, and told, again by the next attempt
     delivered.send_replace(Delivered { lsn: done.id.lsn, done: done.id });
     crash::point("before_load");
@@ -215,17 +225,19 @@ async fn lock(client: &db::Client, shown: &str, stood_by: &mut bool) -> Result<(
     Ok(())
 }
 
-/// Sees to it that there is a slot; returns what has been done before. `reached` is the last event that this process delivered.
+/// Sees to it that there is a slot; returns what has been done before. `reached` is the last event that this process delivered, and
+/// the hub has told live sessions since: it learns whether the database went back.
 ///
 /// # Errors
 /// [`ErrorKind::Setup`] when the slot is another program's or there is none free.
-pub async fn prepare_slot(client: &mut db::Client, slot: &str, reached: EventId) -> Result<Progress> {
+pub async fn prepare_slot(client: &mut db::Client, slot: &str, reached: EventId, hub: &Hub) -> Result<Progress> {
     let past = slot::past(client).await?;
     let state = slot::state(client, slot).await?;
     if let SlotState::Foreign(detail) = state {
         return Err(slot::foreign(slot, detail));
     }
     let Some(past) = past else {
+        hub.rewind();
         // Made by an attempt that did not get further, or left behind: it may start before the publication was there,
         // and then cannot be decoded.
         return create_slot(client, slot, state, false).await;
@@ -233,6 +245,9 @@ pub async fn prepare_slot(client: &mut db::Client, slot: &str, reached: EventId)
     // skipping what is at or below the progress row would skip what is to come
     let is_behind_us = past.done.id.lsn > past.wal_end;
     let has_returned = past.has_moved || is_behind_us || reached > past.done.id;
+    if has_returned {
+        hub.rewind();
+    }
     if state == SlotState::Usable && !is_behind_us {
         if past.has_gap {
             // made by an attempt that ended before it could say what was lost

@@ -252,7 +252,8 @@ impl Capture {
             let View { payload, names, .. } = &views[at];
             self.batch.weigh(payload.len());
             let payload = Arc::clone(payload);
-            self.batch.notifications.push(Notification { session: to.session, id: entry.id, payload });
+            let live = !to.durable;
+            self.batch.notifications.push(Notification { session: to.session, id: entry.id, live, payload });
             if to.durable {
                 let total = self.totals.entry(to.session).or_default();
                 *total += i64::from(bytes);

@@ -6,6 +6,7 @@ use super::DatabaseUrl;
 use crate::app;
 use crate::config::{self, File};
 use crate::db::{install, slot};
+use crate::delivery::hub::Hub;
 use crate::error::Result;
 use crate::position::EventId;
 
@@ -29,7 +30,7 @@ impl Install {
         let name = install::slot_name(&client).await?;
         // a program that serves the database looks after the slot itself
         if slot::try_lock(&client).await? {
-            Box::pin(app::prepare_slot(&mut client, &name, EventId::default())).await?;
+            Box::pin(app::prepare_slot(&mut client, &name, EventId::default(), &Hub::default())).await?;
         }
         println!(
             "installed in {}: schemas event and meta, publication {}, slot {name}",

@@ -15,6 +15,7 @@ use crate::app;
 use crate::config::{self, File, Limits};
 use crate::db::Target;
 use crate::db::cluster::{Cluster, ClusterOptions, StopMode};
+use crate::delivery::hub::Hub;
 use crate::error::Result;
 use crate::http::Listener;
 use crate::monitor;
@@ -150,7 +151,7 @@ async fn serve(
     let address = outside.address.map_or(String::new(), |address| format!(" http://{address}"));
     let mut said = false;
     outside.tasks.spawn(monitor::watch(target.clone(), outside.stall_after));
-    Box::pin(app::serve(target, limits, stop, || {
+    Box::pin(app::serve(target, limits, &Hub::default(), stop, || {
         if !said {
             println!("ready {shown}{address}");
             if let Some(password) = password {

@@ -35,13 +35,15 @@ pub struct Pointer {
     pub total: i64,
 }
 
-/// One NOTIFY.
+/// One NOTIFY, unless a hub takes it.
 #[derive(Debug, Clone)]
 pub struct Notification {
     /// The channel.
     pub session: Uuid,
     /// The event.
     pub id: EventId,
+    /// The session is not durable: this is all that there is of the event for it.
+    pub live: bool,
     /// The event as text, under 8000 bytes. Sessions that see the same of it share it: they can be any number.
     pub payload: Arc<str>,
 }

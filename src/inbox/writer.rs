@@ -1,4 +1,5 @@
-//! The task that writes batches, one after the other, each in one transaction.
+//! The task that delivers batches, one after the other: when its changes can be read, to the hub; what is left of it goes into the
+//! database, in one transaction.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::db::Client;
 use super::batch::Batch;
 use crate::crash;
 use crate::db::inbox::{InboxStatements, Outcome, ensure_partition, note_unknown};
+use crate::delivery::hub::Hub;
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::{EventId, Lsn};
 
@@ -48,7 +50,7 @@ pub enum Ask {
     },
 }
 
-/// A batch is in the database.
+/// A batch is delivered, and what there is of it for the database is there.
 #[derive(Debug)]
 pub struct Committed {
     /// The WAL up to here may be forgotten.
@@ -57,7 +59,7 @@ pub struct Committed {
     pub done: Option<EventId>,
     /// A place in the log before its commit.
     pub behind: Lsn,
-    /// How many events went out with NOTIFY.
+    /// How many events went out, with NOTIFY or to the hub.
     pub events: usize,
     /// How many rows it put into inboxes.
     pub inbox_rows: usize,
@@ -75,6 +77,7 @@ pub fn segment(lsn: Lsn) -> i64 {
 pub async fn run(
     mut client: Client,
     slot: String,
+    hub: Hub,
     mut batches: mpsc::Receiver<Batch>,
     mut asks: mpsc::Receiver<Ask>,
     committed: mpsc::Sender<Committed>,
@@ -97,7 +100,7 @@ pub async fn run(
             }
             received = timeout(RENEW_EVERY, batches.recv()) => received,
         };
-        let batch = match received {
+        let mut batch = match received {
             Ok(Some(batch)) => batch,
             Ok(None) => break,
             Err(_) => {
@@ -108,26 +111,38 @@ pub async fn run(
                 continue;
             }
         };
-        let places = batch.entries.iter().map(|entry| entry.id.lsn).chain([batch.progress.id.lsn]);
-        for needed in places.map(segment) {
-            if needed != prepared_segment {
-                crash::point("before_rotate");
-                ensure_partition(&mut client, needed).await?;
-                crash::point("after_rotate");
-                prepared_segment = needed;
-            }
-        }
         unstreamed = 0;
-        let Outcome { events, behind } = statements.write(&client, &batch).await?;
+        let visible_at = statements.visible(&client, &batch).await?;
+        let told = hub.deliver(&mut batch);
+        let Outcome { events, behind } = if batch.has_work() {
+            prepare_partitions(&mut client, &batch, &mut prepared_segment).await?;
+            statements.write(&client, &batch).await?
+        } else {
+            Outcome { events: 0, behind: visible_at }
+        };
         let done = Committed {
             acknowledge: batch.acknowledge,
             done: batch.is_durable().then_some(batch.progress.id),
             behind,
-            events,
+            events: told + events,
             inbox_rows: batch.pointers.len(),
         };
         if committed.send(done).await.is_err() {
             break;
+        }
+    }
+    Ok(())
+}
+
+/// Sees to it that there is a place in the tables for all of the batch.
+async fn prepare_partitions(client: &mut Client, batch: &Batch, prepared: &mut i64) -> Result<()> {
+    let places = batch.entries.iter().map(|entry| entry.id.lsn).chain([batch.progress.id.lsn]);
+    for needed in places.map(segment) {
+        if needed != *prepared {
+            crash::point("before_rotate");
+            ensure_partition(client, needed).await?;
+            crash::point("after_rotate");
+            *prepared = needed;
         }
     }
     Ok(())

@@ -80,11 +80,11 @@ pub enum Observation<'a> {
     },
     /// The writer has a batch to write.
     BatchHandedOver,
-    /// The batch is written but for its commit, which waits until its changes can be read.
+    /// The batch waits until its changes can be read.
     WaitingToBeVisible,
-    /// A batch is in the database and its notifications are out.
+    /// A batch is delivered: what there is of it for the database is there, and its notifications are out.
     BatchWritten {
-        /// Events that went out with NOTIFY.
+        /// Events that went out, with NOTIFY or to sessions in the process.
         events: usize,
         /// Rows that it put into inboxes.
         inbox_rows: usize,

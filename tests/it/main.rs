@@ -20,6 +20,7 @@ mod hung;
 mod identifiers;
 mod instructions;
 mod joined;
+mod live;
 mod meanwhile;
 mod meta;
 mod operation;

@@ -17,6 +17,7 @@ use crate::app;
 use crate::config::Limits;
 use crate::db::Target;
 use crate::db::cluster::{Binaries, Cluster, ClusterOptions, StopMode};
+use crate::delivery::hub::Hub;
 use crate::error::{Error, ErrorKind, Result};
 
 use walk::Walk;
@@ -65,7 +66,8 @@ async fn serve_and_walk(target: &Target) -> Result<Walk> {
     let (ready, is_ready) = oneshot::channel();
     let mut ready = Some(ready);
     let limits = Limits::default();
-    let mut engine = pin!(app::serve(target, &limits, stop.clone(), || {
+    let hub = Hub::default();
+    let mut engine = pin!(app::serve(target, &limits, &hub, stop.clone(), || {
         if let Some(ready) = ready.take() {
             let _ = ready.send(());
         }

@@ -1,7 +1,8 @@
 //! The statements of the inbox.
 //!
-//! Each takes arrays: one statement of each sort writes a whole batch, all of them are sent at once, and a batch costs
-//! two round trips; more only when it is many times as large as one that is full (see `step.rs`).
+//! Each takes arrays: one statement of each sort writes a whole batch, all of them are sent at once with BEGIN and COMMIT around them,
+//! and a batch costs two round trips: one to see that its changes can be read, one to write it. It is one more for each COPY, which
+//! many rows are written with, and more again when it is many times as large as a batch that is full (see `step.rs`).
 
 mod columns;
 mod copy;
@@ -55,7 +56,6 @@ pub struct InboxStatements {
     mark_last: Statement,
     find_last: Statement,
     remove_gaps: Statement,
-    skip_notifications: Statement,
     progress: Statement,
     snapshot: Statement,
     is_streaming: Statement,
@@ -101,19 +101,21 @@ impl InboxStatements {
             .await?,
             copy_journal: prepare(copy::JOURNAL).await?,
             copy_inbox: prepare(copy::INBOX).await?,
-            // The numbers of those that are not sent. Who is to be told of such is told of nothing else before.
+            // How many are not sent. Who is to be told of such is told of nothing else before; which event it was stands at the
+            // end of what it would have been told.
             notify: prepare(
-                "select n from unnest($1::text[], $2::text[]) with ordinality as u(c, p, n)
-                 where case
-                     when (select pg_notification_queue_usage() < 0.5
-                                  and current_setting('transaction_read_only') = 'off')
-                          and ((select not exists (select from event.unnotified))
-                               or not exists (select from event.unnotified t where t.session_id = c::uuid))
-                     then pg_notify(c, p) is null
-                     else true end",
+                "select left_out, case when left_out > 0 then (select 1 from event._skip_notifications(sessions, ids)) end
+                 from (select count(*) as left_out, array_agg(s) as sessions, array_agg(substr(p, length(p) - 26, 25)) as ids
+                       from unnest($1::uuid[], $2::text[]) as u(s, p)
+                       where case
+                           when (select pg_notification_queue_usage() < 0.5
+                                        and current_setting('transaction_read_only') = 'off')
+                                and ((select not exists (select from event.unnotified))
+                                     or not exists (select from event.unnotified t where t.session_id = s))
+                           then pg_notify(s::text, p) is null
+                           else true end) n",
             )
             .await?,
-            skip_notifications: prepare("select event._skip_notifications($1, $2)").await?,
             resend: prepare("select event._send_again($1, $2, $3)").await?,
             add_routes: prepare(
                 "insert into event.route (subscription_id, session_id, kind, relation, attnum, key, visible, durable)
@@ -192,55 +194,43 @@ impl InboxStatements {
         Ok(client.query_opt(sql, &[&partition]).await.map_err(error)?.map(|row| row.get(0)))
     }
 
-    /// Writes a batch in one transaction. It is committed only when the changes that it tells of can be read. Not notified are
+    /// Waits until the changes that a batch tells of can be read: nobody is told of any before. Returns where the log ended before that.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub async fn visible(&self, client: &Client, batch: &Batch) -> Result<Lsn> {
+        until_visible(client, &self.snapshot, &batch.xids).await
+    }
+
+    /// Writes a batch whose changes can be read ([`visible`](Self::visible)) in one transaction. Not notified are
     /// sessions that have yet to be told of notifications which were left out, and none while their queue is filling up.
     ///
     /// # Errors
     /// Those of the connection; the transaction is then rolled back, or ends with the connection.
     pub async fn write(&self, client: &Client, batch: &Batch) -> Result<Outcome> {
-        match self.write_open(client, batch).await {
-            Ok((skipped, behind)) => {
-                crash::point("before_commit");
-                client.batch_execute("commit").await.map_err(error)?;
-                crash::point("after_commit");
-                if skipped > 0 {
-                    observe(&Observation::NotificationsSkipped { notifications: skipped });
-                }
-                Ok(Outcome { events: batch.notifications.len() - skipped, behind })
-            }
-            Err(failed) => {
-                let _ = client.batch_execute("rollback").await;
-                Err(failed)
-            }
-        }
-    }
-
-    async fn write_open(&self, client: &Client, batch: &Batch) -> Result<(usize, Lsn)> {
         let routes = RouteChanges::of(&batch.routes);
         let turned = Turned { batch, routes: &routes, descriptions: Descriptions::of(&batch.descriptions) };
-        let mut skipped = 0;
+        let mut whole = Done::default();
         crash::point("before_write");
         for round in rounds(&steps(batch)) {
-            let done = try_join_all(round.iter().map(|step| self.take(client, &turned, *step))).await?;
-            skipped += done.iter().sum::<usize>();
+            // Should one fail, the server does none of those behind it: its COMMIT is a ROLLBACK.
+            match try_join_all(round.iter().map(|step| self.take(client, &turned, *step))).await {
+                Ok(done) => done.into_iter().for_each(|done| whole.add(done)),
+                Err(failed) => {
+                    let _ = client.batch_execute("rollback").await;
+                    return Err(failed);
+                }
+            }
         }
-        crash::point("after_write");
-        let behind = until_visible(client, &self.snapshot, &batch.xids).await?;
-        // These pass over rows that somebody holds locked, which until now may have been whoever ended or deleted them.
-        if !routes.ended.is_empty() {
-            run(client, &self.end_subscriptions, &[&routes.ended]).await?;
+        crash::point("after_commit");
+        let Done { left_out, behind } = whole;
+        if left_out > 0 {
+            observe(&Observation::NotificationsSkipped { notifications: left_out });
         }
-        if !batch.told_gaps.is_empty() {
-            run(client, &self.remove_gaps, &[&batch.told_gaps]).await?;
-        }
-        if !batch.deleted_sessions.is_empty() {
-            run(client, &self.empty_inboxes, &[&batch.deleted_sessions]).await?;
-        }
-        Ok((skipped, behind))
+        Ok(Outcome { events: batch.notifications.len() - left_out, behind })
     }
 
-    /// Takes a step; returns how many notifications it left out.
-    async fn take(&self, client: &Client, turned: &Turned<'_>, step: Step<'_>) -> Result<usize> {
+    async fn take(&self, client: &Client, turned: &Turned<'_>, step: Step<'_>) -> Result<Done> {
         let Turned { batch, routes, descriptions } = turned;
         match step {
             Step::Begin => {
@@ -269,6 +259,7 @@ impl InboxStatements {
                 let (from, to) = span(lsn);
                 run(client, &self.find_last, &[&from, &to]).await?;
             }
+            Step::EndSubscriptions if routes.ended.is_empty() => {}
             Step::AddRoutes if routes.added.ids.is_empty() => {}
             Step::AddRoutes => run(client, &self.add_routes, &routes.added.parameters()).await?,
             Step::RemoveRoutes if routes.removed.is_empty() => {}
@@ -277,29 +268,52 @@ impl InboxStatements {
             Step::Describe => run(client, &self.describe, &[&descriptions.relations, &descriptions.texts]).await?,
             Step::Forget if descriptions.forgotten.is_empty() => {}
             Step::Forget => run(client, &self.forget, &[&descriptions.forgotten]).await?,
-            Step::Notify(notifications) => return self.notify(client, notifications).await,
+            Step::Notify(notifications) => {
+                let left_out = self.notify(client, notifications).await?;
+                return Ok(Done { left_out, ..Done::default() });
+            }
+            Step::EndSubscriptions => run(client, &self.end_subscriptions, &[&routes.ended]).await?,
+            Step::RemoveGaps => run(client, &self.remove_gaps, &[&batch.told_gaps]).await?,
+            Step::EmptyInboxes => run(client, &self.empty_inboxes, &[&batch.deleted_sessions]).await?,
+            Step::Behind => {
+                let behind = until_visible(client, &self.snapshot, &[]).await?;
+                return Ok(Done { behind, ..Done::default() });
+            }
+            Step::Commit => {
+                crash::point("after_write");
+                crash::point("before_commit");
+                client.batch_execute("commit").await.map_err(error)?;
+            }
             Step::Progress => {
                 let Progress { id, messages } = batch.progress;
                 run(client, &self.progress, &[&id.lsn.to_string(), &i64::from(id.number), &messages]).await?;
             }
         }
-        Ok(0)
+        Ok(Done::default())
     }
 
     /// Notifies, and notes who was not; returns how many notifications were left out.
     async fn notify(&self, client: &Client, notifications: &[Notification]) -> Result<usize> {
-        let channels: Vec<String> = notifications.iter().map(|told| told.session.to_string()).collect();
+        let sessions: Vec<Uuid> = notifications.iter().map(|told| told.session).collect();
         let payloads: Vec<&str> = notifications.iter().map(|told| &*told.payload).collect();
         crash::point("before_notify");
-        let rows = client.query(&self.notify, &[&channels, &payloads]).await.map_err(error)?;
+        let row = client.query_one(&self.notify, &[&sessions, &payloads]).await.map_err(error)?;
         crash::point("after_notify");
-        if rows.is_empty() {
-            return Ok(0);
-        }
-        let left_out = rows.iter().filter_map(|row| notifications.get(usize::try_from(row.get::<_, i64>(0) - 1).ok()?));
-        let (sessions, ids) = step::told(left_out);
-        run(client, &self.skip_notifications, &[&sessions, &ids]).await?;
-        Ok(rows.len())
+        Ok(usize::try_from(row.get::<_, i64>(0)).unwrap_or_default())
+    }
+}
+
+/// What came of steps.
+#[derive(Default)]
+struct Done {
+    left_out: usize,
+    behind: Lsn,
+}
+
+impl Done {
+    fn add(&mut self, other: Done) {
+        self.left_out += other.left_out;
+        self.behind = self.behind.max(other.behind);
     }
 }
 

@@ -29,6 +29,12 @@ pub(super) enum Step<'b> {
     Forget,
     Notify(&'b [Notification]),
     Progress,
+    EndSubscriptions,
+    RemoveGaps,
+    EmptyInboxes,
+    /// Asks where the log ends.
+    Behind,
+    Commit,
 }
 
 /// The steps for a batch, in their order.
@@ -54,6 +60,17 @@ pub(super) fn steps(batch: &Batch) -> Vec<Step<'_>> {
     if batch.is_durable() {
         steps.push(Step::Progress);
     }
+    // these pass over rows that somebody holds locked, which is no longer whoever ended or deleted them: that can be seen by now
+    if !batch.routes.is_empty() {
+        steps.push(Step::EndSubscriptions);
+    }
+    if !batch.told_gaps.is_empty() {
+        steps.push(Step::RemoveGaps);
+    }
+    if !batch.deleted_sessions.is_empty() {
+        steps.push(Step::EmptyInboxes);
+    }
+    steps.extend([Step::Behind, Step::Commit]);
     steps
 }
 
@@ -100,11 +117,6 @@ fn slices<T>(items: &[T], weight: impl Fn(&T) -> usize) -> Vec<&[T]> {
         slices.push(&items[from..]);
     }
     slices
-}
-
-/// Sessions and event ids, for statements that take them side by side.
-pub(super) fn told<'n>(notifications: impl Iterator<Item = &'n Notification>) -> (Vec<Uuid>, Vec<String>) {
-    notifications.map(|told| (told.session, told.id.to_string())).unzip()
 }
 
 #[cfg(test)]
