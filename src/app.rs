@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::inbox;
 use crate::observe::{Observation, observe};
 use crate::position::{EventId, Lsn, Progress};
+use crate::subscription::Index;
 use crate::upkeep;
 use crate::wal::WalStream;
 
@@ -203,7 +204,8 @@ async fn begin(
     // at once: a return that has been told must not be found, and told, again by the next attempt
     delivered.send_replace(Delivered { lsn: done.id.lsn, done: done.id });
     crash::point("before_load");
-    let subscriptions = db::inbox::routes(&writer).await?;
+    let mut subscriptions = Index::default();
+    db::inbox::routes(&writer, |subscription| subscriptions.add(subscription)).await?;
     let totals = db::inbox::totals(&writer).await?;
     let descriptions = db::inbox::descriptions(&writer).await?;
     crash::point("after_load");

@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{Ask, Batch, Committed};
 use crate::observe::{Observation, observe};
 use crate::position::{EventId, Lsn, Progress};
-use crate::subscription::{Index, Subscription};
+use crate::subscription::Index;
 use crate::wal::{Item, WalStream};
 
 pub use render::entry;
@@ -114,7 +114,7 @@ pub struct Known {
     /// What watched tables are made of.
     pub descriptions: Vec<(u32, String)>,
     /// Who wants what.
-    pub subscriptions: Vec<Subscription>,
+    pub subscriptions: Index,
     /// What each session's events have weighed, added up.
     pub totals: Vec<(Uuid, i64)>,
 }
@@ -122,10 +122,6 @@ pub struct Known {
 impl Capture {
     /// Starts with what was known at `done`.
     pub fn new(stream: WalStream, known: Known, done: Progress, outlets: &Outlets) -> Self {
-        let mut index = Index::default();
-        for subscription in known.subscriptions {
-            index.add(subscription);
-        }
         let mut relations = Relations::default();
         for (table, description) in &known.descriptions {
             relations.describe(*table, Some(description));
@@ -133,7 +129,7 @@ impl Capture {
         Capture {
             stream,
             relations,
-            index,
+            index: known.subscriptions,
             batch: Batch::after(done),
             open: None,
             done,

@@ -10,7 +10,7 @@ use crate::subscription::{Kind, Subscription};
 
 /// A batch this large is written before another transaction is read. Large enough that the commit's fixed cost is spread over
 /// thousands of events.
-const FULL_BYTES: usize = 4 << 20;
+const FULL_BYTES: usize = 2 << 20;
 
 /// One this large is written before more is read, also in the middle of a transaction, so that memory does not grow with a
 /// transaction's size. Twice a full one: what most transactions have is then not cut, which costs a look back at its end.

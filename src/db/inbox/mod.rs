@@ -10,8 +10,8 @@ mod snapshot;
 mod step;
 
 use bytes::Bytes;
-use futures_util::SinkExt;
 use futures_util::future::try_join_all;
+use futures_util::{SinkExt, TryStreamExt};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement, Transaction};
 use uuid::Uuid;
@@ -340,31 +340,27 @@ fn span(lsn: Lsn) -> (String, String) {
     (EventId { lsn, number: 0 }.to_string(), EventId::end_of(lsn).to_string())
 }
 
-/// The subscriptions as they stand at the progress row.
+/// The subscriptions as they stand at the progress row, one after the other: there may be more than one would hold twice in memory.
 ///
 /// # Errors
 /// Those of the connection.
-pub async fn routes(client: &Client) -> Result<Vec<Subscription>> {
-    let rows = client
-        .query(
-            "select subscription_id, session_id, durable, relation, kind, attnum, key, visible from event.route",
-            &[],
-        )
-        .await
-        .map_err(error)?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| {
-            Some(Subscription {
+pub async fn routes(client: &Client, mut each: impl FnMut(Subscription)) -> Result<()> {
+    let sql = "select subscription_id, session_id, durable, relation, kind, attnum, key, visible from event.route";
+    let rows = client.query_raw(sql, std::iter::empty::<&str>()).await.map_err(error)?;
+    let mut rows = std::pin::pin!(rows);
+    while let Some(row) = rows.try_next().await.map_err(error)? {
+        if let Some(selector) = Selector::new(row.get(4), row.get(5), row.get(6)) {
+            each(Subscription {
                 id: row.get(0),
                 session: row.get(1),
                 durable: row.get(2),
                 relation: row.get(3),
-                selector: Selector::new(row.get(4), row.get(5), row.get(6))?,
+                selector,
                 visible: row.get::<_, Option<Vec<i16>>>(7).map(Into::into),
-            })
-        })
-        .collect())
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The descriptions of the watched tables as they stand at the progress row.
