@@ -1,41 +1,52 @@
-//! The server, the program, and how figures are told.
+//! The server, the program beside it, and what both are asked.
 
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use tidewire::db::cluster::{Binaries, Cluster, ClusterOptions};
 use tidewire::db::{Client, Target};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// Rounds that are counted.
-pub fn rounds(quick: bool) -> usize {
-    if quick { 1 } else { 3 }
+use crate::process::Process;
+
+/// Nothing of what is measured takes longer; what does is broken.
+const PATIENCE: &str = "40 minutes";
+
+/// Longer than any inbox here gets: 1 GB, the default, would be emptied in the middle of the large ones.
+pub const INBOX_MAX_SIZE: &str = "1TB";
+
+/// Whether the server waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// As users run it.
+    Durable,
+    /// `fsync` off: what is left is processor time.
+    Unsafe,
 }
 
+/// A server of its own, gone when this is dropped.
 pub struct Rig {
     pub cluster: Cluster,
     pub binaries: Binaries,
+    pub target: Target,
     pub client: Client,
 }
 
 impl Rig {
-    pub async fn start() -> Self {
-        let binaries = Binaries::find().await.expect("PostgreSQL");
+    pub async fn start(disk: Disk) -> Self {
+        let binaries = Binaries::find().await.unwrap_or_else(|error| panic!("{error}"));
         let mut options = ClusterOptions::temporary();
         options.binaries = Some(binaries.clone());
+        options.durable = disk == Disk::Durable;
         options.settings = [("shared_buffers", "256MB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "1h")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
         let cluster = Cluster::start(options).await.expect("a server");
         let target: Target = cluster.url().parse().expect("a URL");
         let client = target.connect().await.expect("a connection").client;
-        Rig { cluster, binaries, client }
-    }
-
-    pub fn machine(&self) -> String {
-        let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-        let version = self.binaries.version();
-        format!("PostgreSQL {version} (fsync off), {cpus} processors, tidewire {}", env!("CARGO_PKG_VERSION"))
+        client.batch_execute("set client_min_messages = warning").await.expect("a setting");
+        Rig { cluster, binaries, target, client }
     }
 
     pub async fn sql(&self, text: &str) {
@@ -47,10 +58,120 @@ impl Rig {
         row.get(0)
     }
 
+    pub async fn number(&self, query: &str) -> f64 {
+        self.text(&format!("select ({query})::text")).await.parse().expect("a number")
+    }
+
+    /// Everything that was committed is on the disk, and this is where it ends.
+    pub async fn end_of_wal(&self) -> String {
+        self.sql("set synchronous_commit = on; select pg_logical_emit_message(true, 'bench', '')").await;
+        self.text("select pg_current_wal_flush_lsn()::text").await
+    }
+
+    /// Bytes of WAL since the server was made.
+    pub async fn wal(&self) -> f64 {
+        self.number("select pg_current_wal_insert_lsn() - '0/0'").await
+    }
+
+    /// Returns when that is so.
+    pub async fn wait(&self, until: &str) -> Instant {
+        self.sql(&format!(
+            "do $$ begin
+                 while not ({until}) loop
+                     if clock_timestamp() > now() + interval '{PATIENCE}' then raise exception using message = 'it never came: {}'; end if;
+                     perform pg_sleep(0.002);
+                 end loop; end $$",
+            until.replace('\'', "")
+        ))
+        .await;
+        Instant::now()
+    }
+
+    /// Waits until somebody reads from the slot; returns when that connection was made, by the server's clock: the question may
+    /// be answered late while reader and walsender take both processors.
+    pub async fn reading(&self, slot: &str) -> Instant {
+        self.wait(&format!("exists (select from pg_replication_slots where slot_name like '{slot}' and active)")).await;
+        let ago = "select extract(epoch from clock_timestamp() - a.backend_start) from pg_replication_slots s
+                   join pg_stat_activity a on a.pid = s.active_pid";
+        let ago = self.number(&format!("{ago} where s.slot_name like '{slot}'")).await;
+        Instant::now() - Duration::from_secs_f64(ago.max(0.0))
+    }
+
+    /// Returns when Tidewire has acknowledged everything up to a position: it is all where it belongs.
+    pub async fn delivered(&self, end: &str) -> Instant {
+        let slots = "from pg_replication_slots where slot_name like 'tidewire%'";
+        self.wait(&format!("(select confirmed_flush_lsn >= '{end}' {slots})")).await
+    }
+
+    /// Returns when Tidewire has acknowledged everything up to now.
+    pub async fn settle(&self) {
+        let end = self.end_of_wal().await;
+        self.delivered(&end).await;
+    }
+
+    /// A durable session with that subscription, which nobody listens to; returns its id.
+    pub async fn session(&self, subscribe: &str) -> String {
+        let session = self.text("select event.session_create()::text").await;
+        self.sql(&format!("select event.{subscribe}; unlisten *")).await;
+        self.settle().await;
+        session
+    }
+
+    pub async fn delete_sessions(&self) {
+        self.sql("select event.session_delete(id) from event.session").await;
+        self.settle().await;
+    }
+
+    /// How many events wait for a session.
+    pub async fn waiting_for(&self, session: &str) -> f64 {
+        self.number(&format!("select count(*) from event.inbox where session_id = '{session}'")).await
+    }
+
+    /// Runs pgbench with that script; returns transactions a second.
+    pub async fn pgbench(&self, script: &str, arguments: &[&str]) -> f64 {
+        let output = self.pgbench_command(script, arguments).1.output().await.expect("pgbench");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "pgbench: {text}{errors}");
+        let tps = text.lines().find_map(|line| line.strip_prefix("tps = ")).expect("tps");
+        tps.split(' ').next().and_then(|figure| figure.parse().ok()).expect("a figure")
+    }
+
+    /// The same, as a process that the caller ends. The file is the script.
+    pub fn pgbench_command(&self, script: &str, arguments: &[&str]) -> (tempfile::NamedTempFile, Command) {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(&file, script).expect("a script");
+        let mut command = Command::new(self.binaries.program("pgbench"));
+        command
+            .args(["-n", "-M", "prepared", "-h", "127.0.0.1", "-U", "postgres", "-j", "1"])
+            .args(["-p", &self.cluster.port().to_string()])
+            .args(arguments)
+            .arg("-f")
+            .arg(file.path())
+            .arg("postgres")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        (file, command)
+    }
+
+    /// pg_recvlogical, which writes to /dev/null and ends at that position, if one is given.
+    pub fn pg_recvlogical(&self, slot: &str, end: Option<&str>) -> Child {
+        let mut command = Command::new(self.binaries.program("pg_recvlogical"));
+        command
+            .args(["--start", "--slot", slot, "--no-loop", "-f", "/dev/null", "-h", "127.0.0.1", "-U", "postgres"])
+            .args(["-d", "postgres", "-p", &self.cluster.port().to_string()])
+            .args(["-o", "proto_version=1", "-o", "publication_names=tidewire"])
+            .kill_on_drop(true);
+        if let Some(end) = end {
+            command.args(["--endpos", end]);
+        }
+        command.spawn().expect("pg_recvlogical")
+    }
+
     /// Starts the program; returns once it delivers.
     pub async fn up(&self) -> Up {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidewire"))
-            .args(["up", "--database-url", self.cluster.url()])
+            .args(["up", "--database-url", self.cluster.url(), "--inbox-max-size", INBOX_MAX_SIZE])
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .env("TIDEWIRE_LOG", "warn")
@@ -60,39 +181,53 @@ impl Rig {
         let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
         while let Some(line) = lines.next_line().await.expect("a line") {
             if line.starts_with("ready") {
-                return Up { child };
+                let process = Process(child.id().expect("a process"));
+                return Up { child, process };
             }
         }
         panic!("tidewire did not get ready");
     }
 }
 
+/// `tidewire up`.
 pub struct Up {
     child: Child,
+    pub process: Process,
 }
 
 impl Up {
     pub async fn stop(mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.child.id().expect("a process") as i32);
+        let pid = nix::unistd::Pid::from_raw(self.process.0 as i32);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("a signal");
-        assert!(self.child.wait().await.expect("an exit").success());
+        assert!(ended(&mut self.child).await.success());
     }
 }
 
-/// One line of the table; the ratio is that of the medians.
-pub fn line(what: &str, rival: &[f64], ours: &[f64]) {
-    let ratio = median(ours) / median(rival);
-    println!("{what:<58}{:>22}{:>22}{ratio:>8.2}", spread(rival), spread(ours));
+pub async fn ended(child: &mut Child) -> ExitStatus {
+    child.wait().await.expect("an exit")
 }
 
-fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
+/// What is missing of PostgreSQL's programs, told before anything is measured.
+pub async fn check_programs() -> Result<(), String> {
+    let binaries = Binaries::find().await.map_err(|error| error.to_string())?;
+    for program in ["pgbench", "pg_recvlogical"] {
+        if !binaries.program(program).is_file() {
+            return Err(format!(
+                "there is no {program} in \"{}\": not every PostgreSQL comes with it. Name one that does with \
+                 TIDEWIRE_PG_BINDIR (Debian and Ubuntu: /usr/lib/postgresql/{}/bin, of the packages postgresql and \
+                 postgresql-client).",
+                binaries.dir().display(),
+                binaries.version().major()
+            ));
+        }
+    }
+    Ok(())
 }
 
-fn spread(figures: &[f64]) -> String {
-    let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = figures.iter().copied().fold(0.0, f64::max);
-    format!("{:.0} ({least:.0}-{most:.0})", median(figures))
+pub fn seconds_between(from: Instant, to: Instant) -> f64 {
+    to.saturating_duration_since(from).as_secs_f64()
+}
+
+pub async fn pause(seconds: f64) {
+    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
 }

@@ -6,17 +6,17 @@
 
 use std::time::{Duration, Instant};
 
-/// The stream is busy when it has brought so many messages within [`BUSY_WITHIN`]: some thousand transactions a second, of three
-/// messages at least.
-const BUSY_MESSAGES: u32 = 32;
+/// The stream is busy when it has brought so many messages within [`BUSY_WITHIN`]: 7,000 transactions a second, of three messages at
+/// least. At half of that nobody waits for anything.
+const BUSY_MESSAGES: u32 = 64;
 const BUSY_WITHIN: Duration = Duration::from_millis(3);
 
 /// How long a busy stream is left to fill before it is read on. The runtime's clock has no shorter time than that.
 const FILL: Duration = Duration::from_millis(1);
 
-/// For each row and notification of a batch the next one is put off by this much. Below ten there is no pause at all; what is
-/// told at a rate of one in 0.1 ms and more is busy.
-const REST_FOR_EACH: Duration = Duration::from_micros(100);
+/// For each row and notification of a batch the next one is put off by this much. Below forty there is no pause at all; at some ten
+/// thousand events a second it is the longest.
+const REST_FOR_EACH: Duration = Duration::from_micros(25);
 
 /// The most that a batch is put off for. With a commit of a millisecond there are then at most 170 a second.
 const LONGEST_REST: Duration = Duration::from_millis(5);
@@ -109,7 +109,7 @@ mod tests {
     fn what_comes_all_the_time_is_read_a_millisecond_later_until_it_stops() {
         let mut now = Instant::now();
         let mut pace = Pace::begin(now);
-        for _ in 0..20 {
+        for _ in 0..30 {
             now += MILLISECOND / 10;
             pace.walked(3, now);
         }
@@ -123,7 +123,7 @@ mod tests {
     fn the_larger_a_batch_was_the_longer_the_next_one_may_grow() {
         let now = Instant::now();
         let mut pace = Pace::begin(now);
-        for (rows, rest) in [(9, None), (10, Some(1)), (30, Some(3)), (50, Some(5)), (1_000_000, Some(5))] {
+        for (rows, rest) in [(39, None), (40, Some(1)), (120, Some(3)), (200, Some(5)), (1_000_000, Some(5))] {
             pace.written(rows, now);
             assert_eq!(pace.write_at(), rest.map(|rest| now + rest * MILLISECOND), "{rows}");
         }

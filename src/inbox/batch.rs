@@ -129,6 +129,19 @@ impl Batch {
             || self.ends_resumed.is_some()
     }
 
+    /// Whether it has events for inboxes and nothing else to write, and not much of that.
+    pub fn is_plain(&self) -> bool {
+        !self.pointers.is_empty()
+            && self.bytes < FULL_BYTES
+            && self.resends.is_empty()
+            && self.routes.is_empty()
+            && self.deleted_sessions.is_empty()
+            && self.descriptions.is_empty()
+            && self.told_gaps.is_empty()
+            && self.last_before.is_empty()
+            && self.ends_resumed.is_none()
+    }
+
     /// Whether it has to be written before more is read; `within`: more of the same transaction.
     pub fn is_full(&self, within: bool) -> bool {
         self.bytes >= if within { CUT_BYTES } else { FULL_BYTES }

@@ -118,12 +118,12 @@ pub async fn run(
             prepare_partitions(&mut client, &batch, &mut prepared_segment).await?;
             statements.write(&client, &batch).await?
         } else {
-            Outcome { events: 0, behind: visible_at }
+            Outcome { events: 0, behind: None }
         };
         let done = Committed {
             acknowledge: batch.acknowledge,
             done: batch.is_durable().then_some(batch.progress.id),
-            behind,
+            behind: behind.unwrap_or(visible_at),
             events: told + events,
             inbox_rows: batch.pointers.len(),
         };

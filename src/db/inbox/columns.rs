@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::inbox::{Entry, Pointer, RouteChange};
+use crate::inbox::{Entry, Notification, Pointer, RouteChange};
+use crate::position::Progress;
 use crate::subscription::Subscription;
 
 /// Seconds from 1970 to 2000, where PostgreSQL's time starts.
@@ -95,6 +96,43 @@ impl Inbox {
 
     pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.sessions, &self.ids, &self.kinds, &self.last, &self.visible, &self.bytes, &self.totals]
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Notifications<'b> {
+    sessions: Vec<Uuid>,
+    payloads: Vec<&'b str>,
+}
+
+impl<'b> Notifications<'b> {
+    pub(super) fn of(notifications: &'b [Notification]) -> Self {
+        Notifications {
+            sessions: notifications.iter().map(|told| told.session).collect(),
+            payloads: notifications.iter().map(|told| &*told.payload).collect(),
+        }
+    }
+
+    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![&self.sessions, &self.payloads]
+    }
+}
+
+/// A row of `event.progress`.
+pub(super) struct Place {
+    lsn: String,
+    number: i64,
+    messages: i64,
+}
+
+impl Place {
+    pub(super) fn of(progress: Progress) -> Self {
+        let Progress { id, messages } = progress;
+        Place { lsn: id.lsn.to_string(), number: i64::from(id.number), messages }
+    }
+
+    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![&self.lsn, &self.number, &self.messages]
     }
 }
 

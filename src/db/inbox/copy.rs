@@ -14,7 +14,8 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: i16 = -1;
 
 /// The columns that [`journal`] fills, in its order.
-pub(super) const JOURNAL: &str = "copy event.journal (id, committed_at, xid, change, schema_name, relation_name, key_columns,
+pub(super) const JOURNAL: &str =
+    "copy event.journal (id, committed_at, xid, change, schema_name, relation_name, key_columns,
     key_values, row, field, value, old) from stdin (format binary)";
 
 /// The columns that [`inbox`] fills, in its order.

@@ -7,6 +7,7 @@
 mod columns;
 mod copy;
 mod snapshot;
+mod statement;
 mod step;
 
 use bytes::Bytes;
@@ -16,33 +17,33 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement, Transaction};
 use uuid::Uuid;
 
-use self::columns::{Descriptions, Inbox, Journal, RouteChanges};
+use self::columns::{Descriptions, Inbox, Journal, Notifications, Place, RouteChanges};
 use self::snapshot::{CURRENT, until_visible};
-use self::step::{Step, rounds, steps};
+use self::statement::{INBOX, JOURNAL, NOTIFY, PROGRESS, small};
+use self::step::{COPY_FROM, Step, rounds, steps};
 use super::connect::error;
 use crate::crash;
 use crate::error::Result;
 use crate::inbox::{Batch, Notification};
 use crate::observe::{Observation, observe};
-use crate::position::{EventId, Lsn, Progress};
+use crate::position::{EventId, Lsn};
 use crate::subscription::{Selector, Subscription};
 
-/// So many rows are worth a COPY, which is a round trip more: the server says first that it is ready.
-const COPY_FROM: usize = 64;
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
     /// How many events went out with NOTIFY.
     pub events: usize,
-    /// A place in the log before its commit.
-    pub behind: Lsn,
+    /// A place in the log before its commit; none if it made no progress.
+    pub behind: Option<Lsn>,
 }
 
 /// The prepared statements of one connection.
 pub struct InboxStatements {
     journal: Statement,
     inbox: Statement,
+    small: Statement,
     copy_journal: Statement,
     copy_inbox: Statement,
     notify: Statement,
@@ -73,7 +74,8 @@ impl InboxStatements {
                  set client_min_messages = warning; set timezone = 'UTC'; set idle_session_timeout = '4s';
                  select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout';
                  -- A partition that is being filled has no statistics that hold: the planner would read all of it to find one row
-                 set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
+                 -- and planning a statement takes longer than it does for a few rows
+                 set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
                  -- The statements of a batch do not wait for its BEGIN: should that fail, they must not be done by themselves
                  set default_transaction_read_only = on;
                  -- what is acknowledged to the slot must be on disk
@@ -83,39 +85,12 @@ impl InboxStatements {
             .map_err(error)?;
         let prepare = async |sql| client.prepare(sql).await.map_err(error);
         Ok(InboxStatements {
-            journal: prepare(
-                "insert into event.journal (id, committed_at, xid, change, schema_name, relation_name, key_columns,
-                                            key_values, row, field, value, old)
-                 select a, b, c, d, e, f, g::text[], h::text[], i, j, k, l
-                 from unnest($1::text[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
-                             $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
-                      as u(a, b, c, d, e, f, g, h, i, j, k, l)",
-            )
-            .await?,
-            inbox: prepare(
-                "insert into event.inbox (session_id, id, kind, last, visible, bytes, total)
-                 select a, b, c, d, e::text[], f, g
-                 from unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::integer[], $7::bigint[])
-                      as u(a, b, c, d, e, f, g)",
-            )
-            .await?,
+            journal: prepare(&JOURNAL.sql(1)).await?,
+            inbox: prepare(&INBOX.sql(1)).await?,
+            small: prepare(&small()).await?,
             copy_journal: prepare(copy::JOURNAL).await?,
             copy_inbox: prepare(copy::INBOX).await?,
-            // How many are not sent. Who is to be told of such is told of nothing else before; which event it was stands at the
-            // end of what it would have been told.
-            notify: prepare(
-                "select left_out, case when left_out > 0 then (select 1 from event._skip_notifications(sessions, ids)) end
-                 from (select count(*) as left_out, array_agg(s) as sessions, array_agg(substr(p, length(p) - 26, 25)) as ids
-                       from unnest($1::uuid[], $2::text[]) as u(s, p)
-                       where case
-                           when (select pg_notification_queue_usage() < 0.5
-                                        and current_setting('transaction_read_only') = 'off')
-                                and ((select not exists (select from event.unnotified))
-                                     or not exists (select from event.unnotified t where t.session_id = s))
-                           then pg_notify(s::text, p) is null
-                           else true end) n",
-            )
-            .await?,
+            notify: prepare(&NOTIFY.sql(1)).await?,
             resend: prepare("select event._send_again($1, $2, $3)").await?,
             add_routes: prepare(
                 "insert into event.route (subscription_id, session_id, kind, relation, attnum, key, visible, durable)
@@ -162,11 +137,7 @@ impl InboxStatements {
                        where t.session_id = m.session_id and t.id = m.id for update skip locked)",
             )
             .await?,
-            progress: prepare(
-                // a piece of a transaction that nothing but attaching fills moves no progress
-                "insert into event.progress (lsn, number, messages) values ($1::text::pg_lsn, $2, $3)
-                 on conflict (lsn, number) do nothing",
-            ).await?,
+            progress: prepare(&PROGRESS.sql(1)).await?,
             snapshot: prepare(CURRENT).await?,
             is_streaming: prepare("select exists (select from pg_replication_slots where slot_name = $1 and active)").await?,
         })
@@ -222,19 +193,18 @@ impl InboxStatements {
                 }
             }
         }
-        crash::point("after_commit");
         let Done { left_out, behind } = whole;
         if left_out > 0 {
             observe(&Observation::NotificationsSkipped { notifications: left_out });
         }
-        Ok(Outcome { events: batch.notifications.len() - left_out, behind })
+        Ok(Outcome { events: batch.notifications.len() - left_out, behind: (behind > Lsn::default()).then_some(behind) })
     }
 
     async fn take(&self, client: &Client, turned: &Turned<'_>, step: Step<'_>) -> Result<Done> {
         let Turned { batch, routes, descriptions } = turned;
         match step {
             Step::Begin => {
-                client.batch_execute("begin isolation level read committed read write").await.map_err(error)?
+                client.batch_execute("begin isolation level read committed read write").await.map_err(error)?;
             }
             Step::Resend(resends) => {
                 let sessions: Vec<Uuid> = resends.iter().map(|resend| resend.session).collect();
@@ -242,6 +212,7 @@ impl InboxStatements {
                 let through: Vec<String> = resends.iter().map(|resend| resend.through.to_string()).collect();
                 run(client, &self.resend, &[&sessions, &after, &through]).await?;
             }
+            Step::Small => return self.small(client, batch).await,
             Step::Journal(entries) if entries.len() >= COPY_FROM => {
                 copy(client, &self.copy_journal, copy::journal(entries)).await?;
             }
@@ -275,29 +246,40 @@ impl InboxStatements {
             Step::EndSubscriptions => run(client, &self.end_subscriptions, &[&routes.ended]).await?,
             Step::RemoveGaps => run(client, &self.remove_gaps, &[&batch.told_gaps]).await?,
             Step::EmptyInboxes => run(client, &self.empty_inboxes, &[&batch.deleted_sessions]).await?,
-            Step::Behind => {
-                let behind = until_visible(client, &self.snapshot, &[]).await?;
-                return Ok(Done { behind, ..Done::default() });
-            }
             Step::Commit => {
                 crash::point("after_write");
                 crash::point("before_commit");
                 client.batch_execute("commit").await.map_err(error)?;
+                crash::point("after_commit");
             }
             Step::Progress => {
-                let Progress { id, messages } = batch.progress;
-                run(client, &self.progress, &[&id.lsn.to_string(), &i64::from(id.number), &messages]).await?;
+                let progress = Place::of(batch.progress);
+                let row = client.query_opt(&self.progress, &progress.parameters()).await.map_err(error)?;
+                let behind = row.map(|row| row.get::<_, &str>(0).parse()).transpose()?.unwrap_or_default();
+                return Ok(Done { behind, ..Done::default() });
             }
         }
         Ok(Done::default())
     }
 
+    /// All that most batches have, in one statement; the others' steps are one for each table.
+    async fn small(&self, client: &Client, batch: &Batch) -> Result<Done> {
+        let (journal, inbox) = (Journal::of(&batch.entries), Inbox::of(&batch.pointers));
+        let (told, progress) = (Notifications::of(&batch.notifications), Place::of(batch.progress));
+        let parameters =
+            [journal.parameters(), inbox.parameters(), told.parameters(), progress.parameters()].concat();
+        crash::point("before_notify");
+        let row = client.query_one(&self.small, &parameters).await.map_err(error)?;
+        crash::point("after_notify");
+        let left_out = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
+        Ok(Done { left_out, behind: row.get::<_, &str>(2).parse()? })
+    }
+
     /// Notifies, and notes who was not; returns how many notifications were left out.
     async fn notify(&self, client: &Client, notifications: &[Notification]) -> Result<usize> {
-        let sessions: Vec<Uuid> = notifications.iter().map(|told| told.session).collect();
-        let payloads: Vec<&str> = notifications.iter().map(|told| &*told.payload).collect();
+        let told = Notifications::of(notifications);
         crash::point("before_notify");
-        let row = client.query_one(&self.notify, &[&sessions, &payloads]).await.map_err(error)?;
+        let row = client.query_one(&self.notify, &told.parameters()).await.map_err(error)?;
         crash::point("after_notify");
         Ok(usize::try_from(row.get::<_, i64>(0)).unwrap_or_default())
     }

@@ -14,10 +14,15 @@ const MAX_BYTES: usize = 8 << 20;
 /// Around the texts of a row of parameters: lengths, a number, a time.
 const ROW_BYTES: usize = 100;
 
+/// So many rows are worth a COPY, which is a round trip more: the server says first that it is ready.
+pub(super) const COPY_FROM: usize = 64;
+
 /// One statement.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step<'b> {
     Begin,
+    /// Journal, inbox, notifications and progress in one.
+    Small,
     Resend(&'b [Resend]),
     Journal(&'b [Entry]),
     Inbox(&'b [Pointer]),
@@ -32,13 +37,14 @@ pub(super) enum Step<'b> {
     EndSubscriptions,
     RemoveGaps,
     EmptyInboxes,
-    /// Asks where the log ends.
-    Behind,
     Commit,
 }
 
 /// The steps for a batch, in their order.
 pub(super) fn steps(batch: &Batch) -> Vec<Step<'_>> {
+    if batch.is_plain() && batch.pointers.len() < COPY_FROM && batch.notifications.len() < COPY_FROM {
+        return vec![Step::Begin, Step::Small, Step::Commit];
+    }
     let mut steps = vec![Step::Begin];
     if !batch.resends.is_empty() {
         // before the inboxes have what is told now
@@ -70,7 +76,7 @@ pub(super) fn steps(batch: &Batch) -> Vec<Step<'_>> {
     if !batch.deleted_sessions.is_empty() {
         steps.push(Step::EmptyInboxes);
     }
-    steps.extend([Step::Behind, Step::Commit]);
+    steps.push(Step::Commit);
     steps
 }
 
