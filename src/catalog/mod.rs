@@ -19,9 +19,9 @@ use crate::json::{Shape, write_string};
 pub struct Relation {
     parts: RelationParts,
     /// The JSON of a row's identifier up to its values.
-    row_id_head: Vec<u8>,
+    row_id_head: String,
     /// The JSON of the relation's identifier.
-    relation_id: Vec<u8>,
+    relation_id: String,
 }
 
 impl Deref for Relation {
@@ -63,15 +63,15 @@ pub struct Column {
     /// How its text becomes JSON.
     pub shape: Arc<Shape>,
     /// `"name":`, ready to be copied.
-    pub label: Vec<u8>,
+    pub label: String,
 }
 
 impl Column {
     /// A column with its label made.
     pub fn new(name: &str, attnum: i16, shape: Arc<Shape>) -> Self {
-        let mut label = Vec::with_capacity(name.len() + 3);
+        let mut label = String::with_capacity(name.len() + 3);
         write_string(&mut label, name);
-        label.push(b':');
+        label.push(':');
         Column { name: name.to_owned(), attnum, shape, label }
     }
 }
@@ -79,64 +79,58 @@ impl Column {
 impl From<RelationParts> for Relation {
     fn from(parts: RelationParts) -> Self {
         let relation_id = relation_id(&parts.schema, &parts.name);
-        let column_ids: Vec<Vec<u8>> = parts
+        let column_ids: Vec<String> = parts
             .key
             .iter()
             .filter_map(|&at| parts.columns.get(at))
             .map(|column| {
-                let mut id = b"{\"relation_id\":".to_vec();
-                id.extend_from_slice(&relation_id);
-                id.extend_from_slice(b",\"name\":");
+                let mut id = format!("{{\"relation_id\":{relation_id},\"name\":");
                 write_string(&mut id, &column.name);
-                id.push(b'}');
+                id.push('}');
                 id
             })
             .collect();
-        let mut row_id_head = Vec::new();
-        match column_ids.as_slice() {
-            [one] => {
-                row_id_head.extend_from_slice(b"{\"pk_column_id\":");
-                row_id_head.extend_from_slice(one);
-                row_id_head.extend_from_slice(b",\"pk_value\":");
-            }
-            several => {
-                row_id_head.extend_from_slice(b"{\"pk_column_ids\":[");
-                row_id_head.extend_from_slice(&several.join(&b","[..]));
-                row_id_head.extend_from_slice(b"],\"pk_values\":[");
-            }
-        }
+        let row_id_head = match column_ids.as_slice() {
+            [one] => format!("{{\"pk_column_id\":{one},\"pk_value\":"),
+            several => format!("{{\"pk_column_ids\":[{}],\"pk_values\":[", several.join(",")),
+        };
         Relation { parts, row_id_head, relation_id }
     }
 }
 
 /// Appends the JSON of a relation's identifier (`meta.relation_id`).
-fn relation_id(schema: &str, name: &str) -> Vec<u8> {
-    let mut id = b"{\"schema_id\":{\"name\":".to_vec();
+fn relation_id(schema: &str, name: &str) -> String {
+    let mut id = String::from("{\"schema_id\":{\"name\":");
     write_string(&mut id, schema);
-    id.extend_from_slice(b"},\"name\":");
+    id.push_str("},\"name\":");
     write_string(&mut id, name);
-    id.push(b'}');
+    id.push('}');
     id
 }
 
 impl Relation {
     /// Appends the JSON of a row's identifier (`meta.row_id`).
-    pub fn write_row_id(&self, out: &mut Vec<u8>, values: &[String]) {
-        out.extend_from_slice(&self.row_id_head);
+    pub fn write_row_id(&self, out: &mut String, values: &[String]) {
+        out.push_str(&self.row_id_head);
         for (at, value) in values.iter().enumerate() {
             if at > 0 {
-                out.push(b',');
+                out.push(',');
             }
             write_string(out, value);
         }
-        out.extend_from_slice(if self.key.len() == 1 { b"}" } else { b"]}" });
+        out.push_str(if self.key.len() == 1 { "}" } else { "]}" });
+    }
+
+    /// About how long a row's identifier is, less its values.
+    pub fn row_id_length(&self) -> usize {
+        self.row_id_head.len() + 2
     }
 
     /// Appends the JSON of the relation's identifier (`meta.relation_id`); with `partition`, that partition's.
-    pub fn write_relation_id(&self, out: &mut Vec<u8>, partition: Option<&(String, String)>) {
+    pub fn write_relation_id(&self, out: &mut String, partition: Option<&(String, String)>) {
         match partition {
-            Some((schema, name)) => out.extend_from_slice(&relation_id(schema, name)),
-            None => out.extend_from_slice(&self.relation_id),
+            Some((schema, name)) => out.push_str(&relation_id(schema, name)),
+            None => out.push_str(&self.relation_id),
         }
     }
 

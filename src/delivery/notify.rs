@@ -38,7 +38,7 @@ enum Part {
 }
 
 fn whole(entry: &Entry, kind: Kind, visible: Option<&[String]>, part: Part) -> String {
-    let mut out: Vec<u8> = Vec::with_capacity(256 + entry.value.as_deref().map_or(0, str::len));
+    let mut out = String::with_capacity(length(entry, part));
     let operation = match entry.change {
         ChangeKind::RowInsert => "insert",
         ChangeKind::RowDelete => "delete",
@@ -47,84 +47,94 @@ fn whole(entry: &Entry, kind: Kind, visible: Option<&[String]>, part: Part) -> S
         ChangeKind::SubscriptionEnded => "subscription_ended",
         ChangeKind::Gap => "gap",
     };
-    let mut push = |text: &str| out.extend_from_slice(text.as_bytes());
-    push("{\"operation\" : \"");
-    push(operation);
-    push("\", ");
+    out.push_str("{\"operation\" : \"");
+    out.push_str(operation);
+    out.push_str("\", ");
     let is_said_whole = matches!(entry.change, ChangeKind::SubscriptionEnded | ChangeKind::Gap);
     if is_said_whole {
-        push(entry.value.as_deref().unwrap_or_default());
+        out.push_str(entry.value.as_deref().unwrap_or_default());
     } else {
-        push("\"subscription_type\" : \"");
-        push(kind.as_str());
-        push("\"");
+        out.push_str("\"subscription_type\" : \"");
+        out.push_str(kind.as_str());
+        out.push('"');
     }
     if entry.change == ChangeKind::Truncate
         && let Some(relation) = &entry.relation
     {
-        out.extend_from_slice(b", \"relation_id\" : ");
+        out.push_str(", \"relation_id\" : ");
         relation.write_relation_id(&mut out, entry.partition.as_ref());
     } else if !is_said_whole {
         row(&mut out, entry, part);
         match part {
             Part::Whole => payload(&mut out, entry, visible),
-            _ => out.extend_from_slice(b", \"truncated\" : true"),
+            _ => out.push_str(", \"truncated\" : true"),
         }
     }
-    out.extend_from_slice(format!(", \"event_id\" : \"{}\"}}", entry.id).as_bytes());
-    // every part is text: replacing never happens
-    String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    out.push_str(", \"event_id\" : \"");
+    entry.id.push_to(&mut out);
+    out.push_str("\"}");
+    out
 }
 
-fn row(out: &mut Vec<u8>, entry: &Entry, part: Part) {
-    out.extend_from_slice(b", \"row_id\" : ");
+/// About how long it becomes: room enough that it need not grow, if nothing has escapes.
+fn length(entry: &Entry, part: Part) -> usize {
+    let length = |data: &Option<String>| data.as_deref().map_or(0, str::len);
+    let key: usize = entry.key_values.iter().map(|value| value.len() + 3).sum();
+    let row = entry.relation.as_ref().map_or(0, |relation| relation.row_id_length()) + key;
+    let data = if part == Part::Whole { length(&entry.value).max(length(&entry.old)) } else { 0 };
+    // the words around them, and a column's name
+    256 + row + data
+}
+
+fn row(out: &mut String, entry: &Entry, part: Part) {
+    out.push_str(", \"row_id\" : ");
     match &entry.relation {
         Some(relation) if !entry.key_values.is_empty() && part != Part::WithoutRow => {
             relation.write_row_id(out, &entry.key_values);
         }
-        _ => out.extend_from_slice(b"null"),
+        _ => out.push_str("null"),
     }
 }
 
-fn payload(out: &mut Vec<u8>, entry: &Entry, visible: Option<&[String]>) {
+fn payload(out: &mut String, entry: &Entry, visible: Option<&[String]>) {
     let data = match entry.change {
         ChangeKind::RowInsert => entry.value.as_deref(),
         // nothing else names a row without a key
         ChangeKind::RowDelete if entry.key_values.is_empty() => entry.old.as_deref(),
         ChangeKind::FieldUpdate => {
-            out.extend_from_slice(b", \"payload\" : {");
+            out.push_str(", \"payload\" : {");
             write_string(out, entry.field_name().unwrap_or_default());
-            out.extend_from_slice(b" : ");
-            out.extend_from_slice(entry.value.as_deref().unwrap_or("null").as_bytes());
-            out.push(b'}');
+            out.push_str(" : ");
+            out.push_str(entry.value.as_deref().unwrap_or("null"));
+            out.push('}');
             return;
         }
         _ => return,
     };
-    out.extend_from_slice(b", \"payload\" : ");
+    out.push_str(", \"payload\" : ");
     let data = data.unwrap_or("null");
     match visible {
-        None => out.extend_from_slice(data.as_bytes()),
+        None => out.push_str(data),
         Some(visible) => visible_part(out, data, visible),
     }
 }
 
 /// Appends an object without the members that may not be seen. What cannot be read is not shown.
-pub fn visible_part(out: &mut Vec<u8>, data: &str, visible: &[String]) {
-    out.push(b'{');
+pub fn visible_part(out: &mut String, data: &str, visible: &[String]) {
+    out.push('{');
     let mut first = true;
     for (name, value) in members(data) {
         if visible.contains(&name) {
             if !first {
-                out.push(b',');
+                out.push(',');
             }
             first = false;
             write_string(out, &name);
-            out.push(b':');
-            out.extend_from_slice(value.get().as_bytes());
+            out.push(':');
+            out.push_str(value.get());
         }
     }
-    out.push(b'}');
+    out.push('}');
 }
 
 /// An object's members in their order, their values as they are written; none if it is no object.

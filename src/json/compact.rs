@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::escape::is_special;
+use super::escape::plain_length;
 use super::malformed::Malformed;
 use super::number::Number;
 
@@ -36,8 +36,15 @@ pub(super) fn write_compact(out: &mut Vec<u8>, text: &[u8], shape: &'static str)
     let mut open = SmallVec::<[Container; INLINE_DEPTH]>::new();
     let mut expect = Expect::Value;
     let mut rest = text;
+    // what is not yet copied: all up to the next white space at once
+    let mut run = text;
     loop {
-        rest = skip_white_space(rest);
+        let token = skip_white_space(rest);
+        if token.len() < rest.len() {
+            out.extend_from_slice(&run[..run.len() - rest.len()]);
+            run = token;
+        }
+        rest = token;
         let Some(first) = rest.first() else { break };
         let token = match (first, expect) {
             (b'{' | b'[' | b'}' | b']' | b':' | b',', _) => 1,
@@ -68,10 +75,9 @@ pub(super) fn write_compact(out: &mut Vec<u8>, text: &[u8], shape: &'static str)
             (_, Expect::Value | Expect::ValueOrClose, _) => after_value(&open),
             _ => return Err(malformed(rest, "unexpected value")),
         };
-        let Some((token, tail)) = rest.split_at_checked(token) else { break };
-        out.extend_from_slice(token);
-        rest = tail;
+        rest = rest.get(token..).unwrap_or_default();
     }
+    out.extend_from_slice(run);
     if expect == Expect::End { Ok(()) } else { Err(malformed(rest, "unexpected end")) }
 }
 
@@ -86,8 +92,7 @@ fn skip_white_space(mut text: &[u8]) -> &[u8] {
 fn string_length(text: &[u8]) -> Option<usize> {
     let mut rest = text.strip_prefix(b"\"")?;
     loop {
-        let special = rest.iter().position(|byte| is_special(*byte))?;
-        rest = match rest.get(special..)? {
+        rest = match rest.get(plain_length(rest)..)? {
             [b'"', tail @ ..] => return Some(text.len() - tail.len()),
             [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', tail @ ..] => tail,
             [b'\\', b'u', a, b, c, d, tail @ ..] if [a, b, c, d].into_iter().all(u8::is_ascii_hexdigit) => tail,

@@ -193,9 +193,9 @@ proptest! {
 
     #[test]
     fn strings_come_back_as_they_were(text in any::<String>()) {
-        let mut out = Vec::new();
+        let mut out = String::new();
         write_string(&mut out, &text);
-        prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        prop_assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
     }
 
     #[test]

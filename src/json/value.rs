@@ -4,7 +4,7 @@ use super::array::{ArrayText, Item};
 use super::compact::write_compact;
 use super::composite::CompositeText;
 use super::datetime::write_timestamp;
-use super::escape::{write_quoted, write_string};
+use super::escape::write_quoted;
 use super::hstore::write_hstore;
 use super::malformed::Malformed;
 use super::number::write_number;
@@ -102,7 +102,7 @@ fn write_composite(out: &mut Vec<u8>, attributes: &[Attribute], text: &[u8], dep
     for Attribute { name, shape } in attributes {
         out.push(separator);
         separator = b',';
-        write_string(out, name);
+        write_quoted(out, name.as_bytes());
         out.push(b':');
         match composite.field()? {
             None => out.extend_from_slice(b"null"),

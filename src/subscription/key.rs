@@ -5,7 +5,7 @@
 pub fn encode_key<'a>(out: &mut Vec<u8>, mut values: impl ExactSizeIterator<Item = &'a [u8]>) {
     out.clear();
     if values.len() == 1 {
-        out.extend(values.next().into_iter().flatten());
+        out.extend_from_slice(values.next().unwrap_or_default());
         return;
     }
     for value in values {
