@@ -43,7 +43,7 @@ pub async fn run(report: &mut Report, effort: Effort) {
         let how = if is_one {
             format!("one INSERT of {rows} rows")
         } else {
-            format!("{rows} transactions by {CLIENTS} clients, synchronous_commit off")
+            format!("{rows} transactions, synchronous_commit off")
         };
         for (what, rival, ours) in [
             ("writer: unwatched | watched, durable", &unwatched.written, &watched.written),

@@ -41,8 +41,8 @@ impl Way {
     fn name(self) -> &'static str {
         match self {
             Way::Trigger => "NOTIFY trigger",
-            Way::Durable => "durable session, NOTIFY",
-            Way::Live => "live session in the process",
+            Way::Durable => "durable, NOTIFY",
+            Way::Live => "live, in the process",
         }
     }
 }
@@ -157,7 +157,7 @@ async fn round(rig: &Rig, effort: Effort, way: Way, rate: Option<f64>, times: &m
     });
     pause(0.5).await;
     let written_before = rig.number(&format!("select count(*) from {}", way.table())).await;
-    let inserts = probe(rig, way.table(), effort.choose(200, 1000)).await;
+    let inserts = probe(rig, way.table(), effort.choose(200, 600)).await;
     let written = rig.number(&format!("select count(*) from {}", way.table())).await - written_before;
     if let Some((_file, mut load)) = load {
         load.kill().await.expect("pgbench ends");

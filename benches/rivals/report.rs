@@ -107,14 +107,14 @@ impl Report {
     pub fn group(&mut self, name: &'static str, about: &str) {
         self.group = name;
         println!("\n{name}: {about}");
-        println!("{:<88}{:<8}{:>28}{:>28}{:>8}{:>12}", "", "unit", "rival", "tidewire", "ratio", "bar");
+        println!("{:<91} {:<8}{:>28}{:>28}{:>8}{:>12}", "", "unit", "rival", "tidewire", "ratio", "bar");
     }
 
     /// A line is done.
     pub fn line(&mut self, line: Line) {
         let ratio = line.ratio().map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
         println!(
-            "{:<88}{:<8}{:>28}{:>28}{ratio:>8}{:>12}  {}",
+            "{:<91} {:<8}{:>28}{:>28}{ratio:>8}{:>12}  {}",
             line.what,
             line.unit,
             spread(&line.rival),

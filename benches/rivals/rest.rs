@@ -16,7 +16,7 @@ struct Rest {
 
 pub async fn run(report: &mut Report, effort: Effort) {
     let seconds = effort.choose(3.0, 20.0);
-    let settling = effort.choose(3.0, 15.0);
+    let settling = effort.choose(3.0, 10.0);
     let rig = Rig::start(Disk::Durable).await;
     rig.sql(
         "create table t (id bigint primary key, v integer); insert into t select n, n from generate_series(1, 1000) n",

@@ -109,6 +109,22 @@ impl Rig {
         self.delivered(&end).await;
     }
 
+    /// With Tidewire running: when it starts again the server begins to decode here. Otherwise it would read once more what was before,
+    /// which a new slot is spared; a server that has been running for a while is at most some seconds behind.
+    pub async fn leave_the_past(&self) {
+        for _ in 0..20 {
+            // it notes which transactions are open: from such a place decoding can begin
+            self.sql("checkpoint").await;
+            self.settle().await;
+            let slots = "from pg_replication_slots where slot_name like 'tidewire%'";
+            let behind = format!("select pg_current_wal_insert_lsn() - restart_lsn {slots}");
+            if self.number(&behind).await < 100_000.0 {
+                return;
+            }
+        }
+        panic!("the slot does not get on");
+    }
+
     /// A durable session with that subscription, which nobody listens to; returns its id.
     pub async fn session(&self, subscribe: &str) -> String {
         let session = self.text("select event.session_create()::text").await;

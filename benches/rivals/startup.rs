@@ -58,10 +58,10 @@ async fn start(rig: &Rig, starts: &mut Starts) {
 /// The subscriptions are made as `event.subscribe_row` makes them, but all at once, and the engine learns of each from the WAL.
 async fn fill(rig: &Rig, count: u32) {
     let row = "'some text of the usual length'";
-    rig.sql(&format!(
+    rig.sql(
         "create table known (id bigint primary key, v integer);
-         create table busy (id bigint primary key, v integer, note text)"
-    ))
+         create table busy (id bigint primary key, v integer, note text)",
+    )
     .await;
     let up = rig.up().await;
     rig.session("subscribe_row(meta.row_id('public', 'known', 'id', '0'))").await;
@@ -82,6 +82,7 @@ async fn fill(rig: &Rig, count: u32) {
     rig.sql(&format!("insert into busy select n, n, {row} from generate_series(1, {count}) n")).await;
     rig.settle().await;
     assert_eq!(rig.waiting_for(&reader).await, f64::from(count), "undelivered events");
-    up.stop().await;
     rig.sql("analyze").await;
+    rig.leave_the_past().await;
+    up.stop().await;
 }

@@ -42,7 +42,7 @@ pub async fn run(report: &mut Report, effort: Effort) {
         Case { told: Told::Durable(1), rows, each: 100, bar: Bar::Figure(50_000.0) },
         Case { told: Told::Durable(1), rows, each: 1, bar: none },
         Case { told: Told::Durable(10), rows: rows / 2, each: 100, bar: none },
-        Case { told: Told::Durable(100), rows: rows / 10, each: 100, bar: none },
+        Case { told: Told::Durable(100), rows: rows / 20, each: 100, bar: none },
     ];
     for case in cases {
         let rig = Rig::start(Disk::Durable).await;
@@ -80,6 +80,7 @@ async fn round(rig: &Rig, case: Case, rival: &mut Vec<f64>, ours: &mut Vec<f64>)
         let hub = Hub::default();
         let engine = InProcess::start(rig, &hub).await;
         let session = attach(rig, &hub, ON_THE_TABLE, |_| {}).await;
+        rig.leave_the_past().await;
         engine.stop().await;
         Some((hub, session))
     } else {
@@ -92,6 +93,7 @@ async fn round(rig: &Rig, case: Case, rival: &mut Vec<f64>, ours: &mut Vec<f64>)
             }
             _ => sessions.push(rig.session(ON_NO_ROW).await),
         }
+        rig.leave_the_past().await;
         up.stop().await;
         None
     };

@@ -29,7 +29,6 @@ use crate::observe::{Observation, observe};
 use crate::position::{EventId, Lsn};
 use crate::subscription::{Selector, Subscription};
 
-
 /// What became of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
@@ -197,7 +196,10 @@ impl InboxStatements {
         if left_out > 0 {
             observe(&Observation::NotificationsSkipped { notifications: left_out });
         }
-        Ok(Outcome { events: batch.notifications.len() - left_out, behind: (behind > Lsn::default()).then_some(behind) })
+        Ok(Outcome {
+            events: batch.notifications.len() - left_out,
+            behind: (behind > Lsn::default()).then_some(behind),
+        })
     }
 
     async fn take(&self, client: &Client, turned: &Turned<'_>, step: Step<'_>) -> Result<Done> {
@@ -266,8 +268,7 @@ impl InboxStatements {
     async fn small(&self, client: &Client, batch: &Batch) -> Result<Done> {
         let (journal, inbox) = (Journal::of(&batch.entries), Inbox::of(&batch.pointers));
         let (told, progress) = (Notifications::of(&batch.notifications), Place::of(batch.progress));
-        let parameters =
-            [journal.parameters(), inbox.parameters(), told.parameters(), progress.parameters()].concat();
+        let parameters = [journal.parameters(), inbox.parameters(), told.parameters(), progress.parameters()].concat();
         crash::point("before_notify");
         let row = client.query_one(&self.small, &parameters).await.map_err(error)?;
         crash::point("after_notify");
