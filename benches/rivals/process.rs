@@ -24,9 +24,11 @@ impl Process {
         kilobytes * 1024.0 / 1e6
     }
 
-    /// Processor time so far, in ms; the system counts in steps of 10.
+    /// Processor time so far, in ms, of the threads that there are: the scheduler counts nanoseconds, where `stat` has steps of 10 ms.
     pub fn processor_time(self) -> f64 {
-        self.ticks(&[11, 12]) * 10.0
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0)).into_iter().flatten().flatten();
+        let times = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
+        times.filter_map(|time| time.split(' ').next()?.parse::<f64>().ok()).sum::<f64>() / 1e6
     }
 
     /// The same of a server with all of its processes, those that have ended included.
@@ -35,7 +37,7 @@ impl Process {
             let process = Process(entry.file_name().to_str()?.parse().ok()?);
             (process.stat()?.get(1)? == &self.0.to_string()).then_some(process)
         });
-        self.ticks(&[11, 12, 13, 14]) * 10.0 + children.map(Process::processor_time).sum::<f64>()
+        self.processor_time() + self.ticks(&[13, 14]) * 10.0 + children.map(Process::processor_time).sum::<f64>()
     }
 
     fn ticks(self, fields: &[usize]) -> f64 {
