@@ -58,7 +58,9 @@ pub async fn serve(
             is_ready = true;
             ready();
         });
-        let Err(failed) = Box::pin(attempt).await else { return Ok(()) };
+        let ended = Box::pin(attempt).await;
+        hub.reached(EventId { lsn: delivered.borrow().lsn, number: 0 });
+        let Err(failed) = ended else { return Ok(()) };
         was_ready |= is_ready;
         // what fails again at once is not what was mended by starting anew
         if started.elapsed() > LONGEST_PAUSE {
@@ -228,7 +230,7 @@ async fn lock(client: &db::Client, shown: &str, stood_by: &mut bool) -> Result<(
 }
 
 /// Sees to it that there is a slot; returns what has been done before. `reached` is the last event that this process delivered, and
-/// the hub has told live sessions since: it learns whether the database went back.
+/// the hub learns whether the database went back, or another program served it since.
 ///
 /// # Errors
 /// [`ErrorKind::Setup`] when the slot is another program's or there is none free.
@@ -249,6 +251,9 @@ pub async fn prepare_slot(client: &mut db::Client, slot: &str, reached: EventId,
     let has_returned = past.has_moved || is_behind_us || reached > past.done.id;
     if has_returned {
         hub.rewind();
+    } else {
+        let confirmed = EventId { lsn: slot::confirmed(client, slot).await?, number: 0 };
+        hub.resume(past.done.id.max(confirmed));
     }
     if state == SlotState::Usable && !is_behind_us {
         if past.has_gap {

@@ -84,6 +84,16 @@ pub async fn state(client: &Client, slot: &str) -> Result<SlotState> {
     Ok(if row.get(3) { SlotState::Lost } else { SlotState::Usable })
 }
 
+/// What commits before it is not streamed any more.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn confirmed(client: &Client, slot: &str) -> Result<Lsn> {
+    let sql = "select confirmed_flush_lsn::text from pg_replication_slots where slot_name = $1";
+    let row = client.query_opt(sql, &[&slot]).await.map_err(error)?;
+    row.and_then(|row| row.get::<_, Option<&str>>(0).map(str::parse)).unwrap_or(Ok(Lsn::default()))
+}
+
 /// The error for a slot of our name that is not ours.
 pub fn foreign(slot: &str, detail: String) -> Error {
     Error::new(ErrorKind::Setup, format!("replication slot \"{slot}\" belongs to another program"))

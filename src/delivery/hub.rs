@@ -28,11 +28,12 @@ pub enum Told {
         /// The text that NOTIFY would have carried. Sessions that see the same share it.
         payload: Arc<str>,
     },
-    /// The consumer was too slow: all of the session's events in this range were left out.
+    /// What the session had in this range is missing: the consumer was too slow, or another program served the database meanwhile, and
+    /// told of it with NOTIFY.
     Gap {
-        /// The first that was.
+        /// The first event that was left out; or the last place up to which this process delivered.
         from: EventId,
-        /// The last that was.
+        /// The last event that was left out; or the place up to which the other delivered.
         to: EventId,
     },
 }
@@ -43,17 +44,24 @@ pub enum Told {
 /// `event.session_create(durable => false)` can be told here; who attaches another, or one that does not exist, is told nothing, and a
 /// durable session's events go on as they do.
 #[derive(Clone, Default)]
-pub struct Hub(Arc<Lines>);
+pub struct Hub(Arc<Shared>);
 
 /// A live session in this process. It is attached until this is dropped; what it was not asked for by then is forgotten.
 pub struct Live {
     session: Uuid,
     line: Arc<Line>,
-    lines: Weak<Lines>,
+    hub: Weak<Shared>,
 }
 
 #[derive(Default)]
-struct Lines(Mutex<HashMap<Uuid, Arc<Line>, FxBuildHasher>>);
+struct Shared(Mutex<Lines>);
+
+#[derive(Default)]
+struct Lines {
+    of: HashMap<Uuid, Arc<Line>, FxBuildHasher>,
+    /// All up to here went through the hub, or concerned nobody.
+    reached: EventId,
+}
 
 /// From the hub to one consumer.
 struct Line {
@@ -82,22 +90,23 @@ impl Hub {
     /// given yet: nothing is lost or told twice in between.
     pub fn attach(&self, session: Uuid, capacity: usize) -> Live {
         let mut lines = lock(&self.0.0);
-        let former = lines.get(&session).map(|line| line.close()).unwrap_or_default();
+        let former = lines.of.get(&session).map(|line| line.close()).unwrap_or_default();
         let queue = Queue { capacity: capacity.max(1), is_closed: false, ..former };
         let line = Arc::new(Line { queue: Mutex::new(queue), wake: Notify::new() });
-        lines.insert(session, Arc::clone(&line));
-        Live { session, line, lines: Arc::downgrade(&self.0) }
+        lines.of.insert(session, Arc::clone(&line));
+        Live { session, line, hub: Arc::downgrade(&self.0) }
     }
 
     /// Takes what is for attached sessions out of the batch and hands it to them; what they were told before is not told again. Sessions
     /// that were deleted end. Returns how many events were handed over.
     pub fn deliver(&self, batch: &mut Batch) -> usize {
         let mut lines = lock(&self.0.0);
-        if lines.is_empty() {
+        lines.reached = lines.reached.max(batch.progress.id);
+        if lines.of.is_empty() {
             return 0;
         }
         let mut told = 0;
-        batch.notifications.retain(|event| match lines.get(&event.session).filter(|_| event.live) {
+        batch.notifications.retain(|event| match lines.of.get(&event.session).filter(|_| event.live) {
             Some(line) => {
                 told += usize::from(line.tell(event));
                 false
@@ -105,25 +114,44 @@ impl Hub {
             None => true,
         });
         for session in &batch.deleted_sessions {
-            if let Some(line) = lines.remove(session) {
+            if let Some(line) = lines.of.remove(session) {
                 line.end();
             }
         }
         told
     }
 
+    /// All up to here is done with.
+    pub fn reached(&self, here: EventId) {
+        let mut lines = lock(&self.0.0);
+        lines.reached = lines.reached.max(here);
+    }
+
+    /// The walk goes on from here. If this process had not come so far, another one served the database since: who was attached all the
+    /// time is told of the gap.
+    pub fn resume(&self, from: EventId) {
+        let mut lines = lock(&self.0.0);
+        let reached = lines.reached;
+        lines.reached = reached.max(from);
+        if reached != EventId::default() && reached < from {
+            lines.of.values().for_each(|line| line.miss(reached, from));
+        }
+    }
+
     /// The database went back: the ids of its next events may be below those that were told.
     pub fn rewind(&self) {
-        for line in lock(&self.0.0).values() {
+        let mut lines = lock(&self.0.0);
+        lines.reached = EventId::default();
+        for line in lines.of.values() {
             lock(&line.queue).last = EventId::default();
         }
     }
 }
 
-impl Drop for Lines {
+impl Drop for Shared {
     /// Nobody is left who could tell anything.
     fn drop(&mut self) {
-        lock(&self.0).values().for_each(|line| line.end());
+        lock(&self.0).of.values().for_each(|line| line.end());
     }
 }
 
@@ -150,10 +178,10 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        let Some(lines) = self.lines.upgrade() else { return };
-        let mut lines = lock(&lines.0);
-        if lines.get(&self.session).is_some_and(|line| Arc::ptr_eq(line, &self.line)) {
-            lines.remove(&self.session);
+        let Some(hub) = self.hub.upgrade() else { return };
+        let mut lines = lock(&hub.0);
+        if lines.of.get(&self.session).is_some_and(|line| Arc::ptr_eq(line, &self.line)) {
+            lines.of.remove(&self.session);
         }
     }
 }
@@ -166,6 +194,11 @@ impl Line {
             self.wake.notify_one();
         }
         is_told
+    }
+
+    fn miss(&self, from: EventId, to: EventId) {
+        lock(&self.queue).leave_out(from, to);
+        self.wake.notify_one();
     }
 
     /// Nothing comes any more, and what is there goes elsewhere.
@@ -190,7 +223,7 @@ impl Queue {
         }
         self.last = *id;
         if !self.has_room(payload.len()) {
-            self.left_out = Some((self.left_out.map_or(*id, |(from, _)| from), *id));
+            self.leave_out(*id, *id);
             return false;
         }
         let gap = self.gap();
@@ -198,6 +231,11 @@ impl Queue {
         self.bytes += payload.len();
         self.waiting.push_back(Told::Event { id: *id, payload: Arc::clone(payload) });
         true
+    }
+
+    fn leave_out(&mut self, from: EventId, to: EventId) {
+        self.last = self.last.max(to);
+        self.left_out = Some((self.left_out.map_or(from, |(first, _)| first), to));
     }
 
     /// After a gap there is room again once half of it is free: otherwise each event that is taken would make room for one more, and
@@ -354,6 +392,21 @@ mod tests {
         drop(former);
         deliver(&hub, 4..=6);
         assert_eq!(told(&mut live), "2 3 [4-5] 6", "the former one's end does not detach this one");
+    }
+
+    #[test]
+    fn what_another_program_delivered_meanwhile_is_a_gap() {
+        let hub = Hub::default();
+        let mut live = hub.attach(SESSION, 8);
+        hub.resume(id(3));
+        deliver(&hub, 4..=5);
+        hub.reached(id(6));
+        hub.resume(id(6));
+        assert_eq!(told(&mut live), "4 5", "nobody else was there");
+        hub.resume(id(9));
+        hub.resume(id(9));
+        deliver(&hub, 8..=10);
+        assert_eq!(told(&mut live), "[6-9] 10");
     }
 
     #[tokio::test]

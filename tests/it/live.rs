@@ -29,7 +29,10 @@ struct Engine {
 
 impl Engine {
     async fn serve(database: &Database) -> Engine {
-        let hub = Hub::default();
+        Engine::serve_with(database, Hub::default()).await
+    }
+
+    async fn serve_with(database: &Database, hub: Hub) -> Engine {
         let stop = CancellationToken::new();
         let (sender, ready) = watch::channel(0);
         let target: Target = database.url().parse().unwrap();
@@ -281,5 +284,43 @@ async fn when_the_engine_begins_anew_a_live_session_is_told_nothing_twice_and_mi
     let all: Vec<String> = durable.inbox().await.into_iter().map(|event| event.text).collect();
     assert_eq!(all.len(), 602);
     assert_eq!(told, all);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_another_program_delivered_meanwhile_is_told_as_a_gap() {
+    let database = Database::start().await;
+    let engine = Engine::serve(&database).await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, v int)").await;
+    let mut attached = live_on(&database, "t").await;
+    client.sql("insert into t values (1, 0)").await;
+    client.sql("select event.sync()").await;
+    let hub = engine.hub.clone();
+    let mut live = engine.attach(&attached, 10);
+    client.sql("insert into t values (2, 0)").await;
+    let before = next_event(&mut live).await;
+    engine.stop().await;
+
+    // what nobody delivered in the meantime is not lost
+    client.sql("insert into t values (3, 0)").await;
+    let engine = Engine::serve_with(&database, hub.clone()).await;
+    assert_eq!(next_event(&mut live).await.key(), ["3"]);
+    client.sql("select event.sync()").await;
+    engine.stop().await;
+
+    let tidewire = database.up().await;
+    attached.drain();
+    client.sql("insert into t values (4, 0)").await;
+    let elsewhere = attached.events().await.pop().unwrap();
+    tidewire.stop().await;
+    let engine = Engine::serve_with(&database, hub).await;
+    client.sql("insert into t values (5, 0)").await;
+    let gap = next(&mut live).await;
+    let Told::Gap { from, to } = gap else { panic!("{gap:?}") };
+    assert!(
+        before.id() < &*from.to_string() && &*from.to_string() < elsewhere.id() && elsewhere.id() < &*to.to_string()
+    );
+    assert_eq!(next_event(&mut live).await.key(), ["5"]);
     engine.stop().await;
 }
