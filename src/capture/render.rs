@@ -64,8 +64,7 @@ fn whole(relation: &Arc<Relation>, change: &Change<'_, '_>, id: EventId, begin: 
     };
     let mut entry = bare(id, begin, kind, Some(Arc::clone(relation)));
     if relation.has_key() {
-        entry.key_values =
-            key_of(relation, row).iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect();
+        entry.key_values = key_of(relation, row).map(|value| String::from_utf8_lossy(value).into_owned()).collect();
         entry.row = Some(object(relation, row, &relation.key));
     }
     match change {

@@ -322,36 +322,28 @@ pub fn recipients(index: &mut Index, relation: &Relation, change: &Change<'_, '_
         Change::RowDelete { row, replaced_by } => {
             let changed = replaced_by.map(|new| move |attnum| differs(row, new, attnum));
             let changed = changed.as_ref().map(|changed| changed as &dyn Fn(i16) -> bool);
-            index.on_delete(oid, sought_key(relation, row).iter().copied(), changed)
+            index.on_delete(oid, sought_key(relation, row), changed)
         }
         Change::FieldUpdate { row, column, .. } => {
             let attnum = relation.columns.get(*column).map_or(0, |column| column.attnum);
-            index.on_update(oid, sought_key(relation, row).iter().copied(), attnum)
+            index.on_update(oid, sought_key(relation, row), attnum)
         }
     }
 }
 
-/// The key's values; empty when the row has no name.
-pub(super) fn key_of<'a>(relation: &Relation, row: &RowImage<'a>) -> SmallVec<[&'a [u8]; 4]> {
-    relation
-        .key
-        .iter()
-        .map(|&at| match row.get(at) {
-            Some(Datum::Text(text)) => *text,
-            _ => b"".as_slice(),
-        })
-        .collect()
+/// The key's values; none when the row has no name.
+pub(super) fn key_of<'a>(relation: &Relation, row: &RowImage<'a>) -> impl ExactSizeIterator<Item = &'a [u8]> {
+    relation.key.iter().map(|&at| match row.get(at) {
+        Some(Datum::Text(text)) => *text,
+        _ => b"".as_slice(),
+    })
 }
 
 /// The key's values as subscriptions have them.
-fn sought_key<'a>(relation: &Relation, row: &RowImage<'a>) -> SmallVec<[&'a [u8]; 4]> {
-    let mut values = key_of(relation, row);
-    for (value, &at) in values.iter_mut().zip(&relation.key) {
-        if relation.columns.get(at).is_some_and(|column| *column.shape == Shape::Number) {
-            *value = number_key(value);
-        }
-    }
-    values
+fn sought_key<'a>(relation: &Relation, row: &RowImage<'a>) -> impl ExactSizeIterator<Item = &'a [u8]> {
+    let is_number = |at: usize| relation.columns.get(at).is_some_and(|column| *column.shape == Shape::Number);
+    let values = key_of(relation, row).zip(&relation.key);
+    values.map(move |(value, &at)| if is_number(at) { number_key(value) } else { value })
 }
 
 fn visible_names(entry: &Entry, numbers: &[i16]) -> Vec<String> {

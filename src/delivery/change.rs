@@ -97,7 +97,7 @@ pub fn timestamp(micros: i64) -> String {
     out
 }
 
-/// Appends [`timestamp`]. Every event has one: digit by digit it takes a fifth of what `core::fmt` does.
+/// Appends [`timestamp`], digit by digit: every event has one, and `core::fmt` is dear.
 fn write_timestamp(out: &mut String, micros: i64) {
     const DAY: i64 = 86_400_000_000;
     let (year, month, day) = date(micros.div_euclid(DAY));

@@ -1,13 +1,16 @@
 //! The index: relation, column, key to sessions.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use hashbrown::hash_table::{Entry, HashTable};
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::key::encode_key;
+use super::records::{Number, Record, Records};
 use super::selector::{Kind, Selector, Subscription};
 
 type Map<K, V> = HashMap<K, V, FxBuildHasher>;
@@ -29,26 +32,15 @@ pub struct Recipient {
 pub type Recipients = SmallVec<[Recipient; 4]>;
 
 /// Place of a session in [`Index::sessions`].
-type Slot = u32;
+pub(super) type Slot = u32;
 
-#[derive(Debug, Clone)]
-struct Listener {
-    subscription: Uuid,
-    slot: Slot,
-    visible: Option<Arc<[i16]>>,
-}
-
+/// Who watches what of a relation: rings of records, each known by its first.
 #[derive(Debug, Default)]
 struct Watched {
-    table: Vec<Listener>,
-    columns: Map<i16, Vec<Listener>>,
-    rows: Map<Box<[u8]>, RowListeners>,
-}
-
-#[derive(Debug, Default)]
-struct RowListeners {
-    row: SmallVec<[Listener; 1]>,
-    fields: Vec<(i16, Listener)>,
+    table: Option<Number>,
+    columns: Map<i16, Number>,
+    /// By the key, which the records have.
+    rows: HashTable<Number>,
 }
 
 #[derive(Debug)]
@@ -61,10 +53,15 @@ struct Session {
 }
 
 /// All subscriptions, arranged for routing.
+///
+/// A subscription is one record, and the tables hold records' numbers: a million of them are small, and a look-up that finds
+/// nothing reads no more than the table.
 #[derive(Debug, Default)]
 pub struct Index {
     relations: Map<u32, Watched>,
-    subscriptions: Map<Uuid, (u32, Selector, Slot)>,
+    records: Records,
+    /// By the subscription's id, which the records have.
+    subscriptions: HashTable<Number>,
     sessions: Vec<Session>,
     slots: Map<Uuid, Slot>,
     free: Vec<Slot>,
@@ -92,21 +89,49 @@ impl Index {
     pub fn add(&mut self, subscription: Subscription) {
         self.remove(subscription.id);
         let slot = self.slot(subscription.session, subscription.durable);
-        let listener = Listener { subscription: subscription.id, slot, visible: subscription.visible };
+        self.scratch.clear();
+        if let Some(key) = subscription.selector.key() {
+            encode_key(&mut self.scratch, key.iter().map(|value| value.as_bytes()));
+        }
+        let number = self.records.add(Record {
+            id: subscription.id,
+            key: self.scratch.as_slice().into(),
+            visible: subscription.visible,
+            relation: subscription.relation,
+            slot,
+            attnum: subscription.selector.attnum().unwrap_or_default(),
+            kind: subscription.selector.kind(),
+            before: 0,
+            behind: 0,
+        });
+        let records = &mut self.records;
         let watched = self.relations.entry(subscription.relation).or_default();
-        match &subscription.selector {
-            Selector::Table => watched.table.push(listener),
-            Selector::Column(attnum) => watched.columns.entry(*attnum).or_default().push(listener),
-            Selector::Row(key) => {
-                encode_key(&mut self.scratch, key.iter().map(|value| value.as_bytes()));
-                watched.rows.entry(self.scratch.as_slice().into()).or_default().row.push(listener);
-            }
-            Selector::Field(key, attnum) => {
-                encode_key(&mut self.scratch, key.iter().map(|value| value.as_bytes()));
-                watched.rows.entry(self.scratch.as_slice().into()).or_default().fields.push((*attnum, listener));
+        match subscription.selector {
+            Selector::Table => match watched.table {
+                Some(first) => records.append(first, number),
+                None => watched.table = Some(number),
+            },
+            Selector::Column(attnum) => match watched.columns.get(&attnum) {
+                Some(&first) => records.append(first, number),
+                None => {
+                    watched.columns.insert(attnum, number);
+                }
+            },
+            Selector::Row(_) | Selector::Field(..) => {
+                let is_same = |&first: &Number| *records.of(first).key == *self.scratch;
+                match watched.rows.entry(hash(&*self.scratch), is_same, |&first| hash(&*records.of(first).key)) {
+                    Entry::Occupied(first) => {
+                        let first = *first.get();
+                        records.append(first, number);
+                    }
+                    Entry::Vacant(place) => {
+                        place.insert(number);
+                    }
+                }
             }
         }
-        self.subscriptions.insert(subscription.id, (subscription.relation, subscription.selector, slot));
+        let records = &self.records;
+        self.subscriptions.insert_unique(hash(subscription.id), number, |&number| hash(records.of(number).id));
     }
 
     fn slot(&mut self, id: Uuid, durable: bool) -> Slot {
@@ -133,29 +158,37 @@ impl Index {
 
     /// Removes a subscription; false if there was none with this id.
     pub fn remove(&mut self, id: Uuid) -> bool {
-        let Some((relation, selector, slot)) = self.subscriptions.remove(&id) else { return false };
-        if let Some(watched) = self.relations.get_mut(&relation) {
-            watched.remove(id, &selector, &mut self.scratch);
+        let records = &self.records;
+        let Ok(found) = self.subscriptions.find_entry(hash(id), |&number| records.of(number).id == id) else {
+            return false;
+        };
+        let (number, _) = found.remove();
+        // of its ring another is the first now, if it was it
+        let next = self.records.unlink(number);
+        let record = self.records.of(number);
+        if let Some(watched) = self.relations.get_mut(&record.relation) {
+            watched.forget(number, record, next);
             if watched.is_empty() {
-                self.relations.remove(&relation);
+                self.relations.remove(&record.relation);
             }
         }
-        if let Some(session) = self.sessions.get_mut(slot as usize) {
+        if let Some(session) = self.sessions.get_mut(record.slot as usize) {
             session.subscriptions -= 1;
             if session.subscriptions == 0 {
                 self.slots.remove(&session.id);
-                self.free.push(slot);
+                self.free.push(record.slot);
             }
         }
+        self.records.remove(number);
         true
     }
 
     /// Who is told of an inserted row. `changed` limits the columns whose subscribers are told (a row that replaces
     /// another in a table without a key); `None`: all.
     pub fn on_insert(&mut self, relation: u32, changed: Option<&dyn Fn(i16) -> bool>) -> Recipients {
-        let mut found = Finder::start(&mut self.lookups, &mut self.sessions);
-        if let Some(watched) = self.relations.get(&relation) {
-            found.all(&watched.table, Kind::Table);
+        let (watched, mut found) = self.find(relation, None);
+        if let Some(watched) = watched {
+            found.ring(watched.table, Kind::Table);
             found.columns(watched, changed);
         }
         found.recipients
@@ -168,99 +201,95 @@ impl Index {
         key: impl ExactSizeIterator<Item = &'k [u8]>,
         changed: Option<&dyn Fn(i16) -> bool>,
     ) -> Recipients {
-        let mut found = Finder::start(&mut self.lookups, &mut self.sessions);
-        if let Some(watched) = self.relations.get(&relation) {
-            found.all(&watched.table, Kind::Table);
+        let (watched, mut found) = self.find(relation, None);
+        if let Some(watched) = watched {
+            found.ring(watched.table, Kind::Table);
             found.columns(watched, changed);
-            if let Some(row) = watched.row(key, &mut self.scratch) {
-                found.all(&row.row, Kind::Row);
-                for (_, listener) in &row.fields {
-                    found.one(listener, Kind::Field);
-                }
+            if let Some(row) = found.row(watched, key) {
+                found.of_row(row);
             }
         }
         found.recipients
     }
 
-    /// Who is told of a field's new value.
+    /// Who is told of a field's new value. The key is looked at only when rows are watched.
     pub fn on_update<'k>(
         &mut self,
         relation: u32,
         key: impl ExactSizeIterator<Item = &'k [u8]>,
         attnum: i16,
     ) -> Recipients {
-        let mut found = Finder::start(&mut self.lookups, &mut self.sessions);
-        if let Some(watched) = self.relations.get(&relation) {
-            found.all(&watched.table, Kind::Table);
-            if let Some(listeners) = watched.columns.get(&attnum) {
-                found.all(listeners, Kind::Column);
+        let (watched, mut found) = self.find(relation, Some(attnum));
+        if let Some(watched) = watched {
+            found.ring(watched.table, Kind::Table);
+            found.ring(watched.columns.get(&attnum).copied(), Kind::Column);
+            if let Some(row) = found.row(watched, key) {
+                found.of_row(row);
             }
-            if let Some(row) = watched.row(key, &mut self.scratch) {
-                found.all(&row.row, Kind::Row);
-                for (column, listener) in &row.fields {
-                    if *column == attnum {
-                        found.one(listener, Kind::Field);
-                    }
-                }
-            }
-            found.recipients.retain(|to| to.visible.as_ref().is_none_or(|visible| visible.contains(&attnum)));
         }
         found.recipients
     }
 
     /// Who has any subscription in the relation.
     pub fn on_truncate(&mut self, relation: u32) -> Recipients {
-        let mut found = Finder::start(&mut self.lookups, &mut self.sessions);
-        if let Some(watched) = self.relations.get(&relation) {
-            found.all(&watched.table, Kind::Table);
+        let (watched, mut found) = self.find(relation, None);
+        if let Some(watched) = watched {
+            found.ring(watched.table, Kind::Table);
             found.columns(watched, None);
-            for row in watched.rows.values() {
-                found.all(&row.row, Kind::Row);
-            }
-            for row in watched.rows.values() {
-                for (_, listener) in &row.fields {
-                    found.one(listener, Kind::Field);
+            for kind in [Kind::Row, Kind::Field] {
+                for &row in &watched.rows {
+                    found.ring(Some(row), kind);
                 }
             }
         }
         found.recipients
     }
+
+    /// Starts a look-up; `attnum`: of what happened to this column alone.
+    fn find(&mut self, relation: u32, attnum: Option<i16>) -> (Option<&Watched>, Finder<'_>) {
+        self.lookups += 1;
+        let finder = Finder {
+            lookup: self.lookups,
+            attnum,
+            records: &self.records,
+            sessions: &mut self.sessions,
+            scratch: &mut self.scratch,
+            recipients: Recipients::new(),
+        };
+        (self.relations.get(&relation), finder)
+    }
+}
+
+fn hash(value: impl std::hash::Hash) -> u64 {
+    FxBuildHasher.hash_one(value)
 }
 
 impl Watched {
     fn is_empty(&self) -> bool {
-        self.table.is_empty() && self.columns.is_empty() && self.rows.is_empty()
+        self.table.is_none() && self.columns.is_empty() && self.rows.is_empty()
     }
 
-    fn row<'k>(&self, key: impl ExactSizeIterator<Item = &'k [u8]>, scratch: &mut Vec<u8>) -> Option<&RowListeners> {
-        if self.rows.is_empty() || key.len() == 0 {
-            return None;
-        }
-        encode_key(scratch, key);
-        self.rows.get(scratch.as_slice())
-    }
-
-    fn remove(&mut self, id: Uuid, selector: &Selector, scratch: &mut Vec<u8>) {
-        match selector {
-            Selector::Table => self.table.retain(|listener| listener.subscription != id),
-            Selector::Column(attnum) => {
-                if let Some(listeners) = self.columns.get_mut(attnum) {
-                    listeners.retain(|listener| listener.subscription != id);
-                    if listeners.is_empty() {
-                        self.columns.remove(attnum);
+    /// Where the record is known as a ring's first, `next` becomes it: nothing does, if it was alone.
+    fn forget(&mut self, number: Number, record: &Record, next: Option<Number>) {
+        match record.kind {
+            Kind::Table if self.table == Some(number) => self.table = next,
+            Kind::Column if self.columns.get(&record.attnum) == Some(&number) => {
+                match next {
+                    Some(next) => self.columns.insert(record.attnum, next),
+                    None => self.columns.remove(&record.attnum),
+                };
+            }
+            Kind::Row | Kind::Field => {
+                if let Ok(mut first) = self.rows.find_entry(hash(&*record.key), |&first| first == number) {
+                    match next {
+                        Some(next) => *first.get_mut() = next,
+                        None => {
+                            first.remove();
+                        }
                     }
                 }
             }
-            Selector::Row(key) | Selector::Field(key, _) => {
-                encode_key(scratch, key.iter().map(|value| value.as_bytes()));
-                if let Some(row) = self.rows.get_mut(scratch.as_slice()) {
-                    row.row.retain(|listener| listener.subscription != id);
-                    row.fields.retain(|(_, listener)| listener.subscription != id);
-                    if row.row.is_empty() && row.fields.is_empty() {
-                        self.rows.remove(scratch.as_slice());
-                    }
-                }
-            }
+            Kind::Table | Kind::Column => {}
         }
     }
 }
@@ -268,40 +297,76 @@ impl Watched {
 /// Collects recipients, each session once: the widest kind is looked at first.
 struct Finder<'s> {
     lookup: u64,
+    attnum: Option<i16>,
+    records: &'s Records,
     sessions: &'s mut [Session],
+    scratch: &'s mut Vec<u8>,
     recipients: Recipients,
 }
 
-impl<'s> Finder<'s> {
-    fn start(lookups: &mut u64, sessions: &'s mut [Session]) -> Self {
-        *lookups += 1;
-        Finder { lookup: *lookups, sessions, recipients: Recipients::new() }
+impl Finder<'_> {
+    /// The ring of those who watch the row with this key, or a field of it.
+    fn row<'k>(&mut self, watched: &Watched, key: impl ExactSizeIterator<Item = &'k [u8]>) -> Option<Number> {
+        if watched.rows.is_empty() || key.len() == 0 {
+            return None;
+        }
+        encode_key(self.scratch, key);
+        let is_same = |&first: &Number| *self.records.of(first).key == **self.scratch;
+        watched.rows.find(hash(&**self.scratch), is_same).copied()
     }
 
-    fn one(&mut self, listener: &Listener, kind: Kind) {
-        let Some(session) = self.sessions.get_mut(listener.slot as usize) else { return };
+    /// Those who watch a row or a field of it.
+    fn of_row(&mut self, first: Number) {
+        if self.ring(Some(first), Kind::Row) {
+            self.ring(Some(first), Kind::Field);
+        }
+    }
+
+    /// Those of a ring that are of this kind, in the order in which they came; whether there are others.
+    fn ring(&mut self, first: Option<Number>, kind: Kind) -> bool {
+        let mut others = false;
+        let Some(first) = first else { return others };
+        let mut number = first;
+        loop {
+            let record = self.records.of(number);
+            if record.kind == kind {
+                self.one(record);
+            } else {
+                others = true;
+            }
+            number = record.behind;
+            if number == first {
+                return others;
+            }
+        }
+    }
+
+    fn one(&mut self, record: &Record) {
+        let is_other = |attnum| record.kind == Kind::Field && record.attnum != attnum;
+        if self.attnum.is_some_and(is_other) {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(record.slot as usize) else { return };
         if session.found_in == self.lookup {
             return;
         }
         session.found_in = self.lookup;
+        let is_hidden = |attnum| record.visible.as_ref().is_some_and(|visible| !visible.contains(&attnum));
+        if self.attnum.is_some_and(is_hidden) {
+            return;
+        }
         self.recipients.push(Recipient {
             session: session.id,
             durable: session.durable,
-            kind,
-            visible: listener.visible.clone(),
+            kind: record.kind,
+            visible: record.visible.clone(),
         });
     }
 
-    fn all(&mut self, listeners: &[Listener], kind: Kind) {
-        for listener in listeners {
-            self.one(listener, kind);
-        }
-    }
-
     fn columns(&mut self, watched: &Watched, changed: Option<&dyn Fn(i16) -> bool>) {
-        for (&attnum, listeners) in &watched.columns {
+        for (&attnum, &first) in &watched.columns {
             if changed.is_none_or(|changed| changed(attnum)) {
-                self.all(listeners, Kind::Column);
+                self.ring(Some(first), Kind::Column);
             }
         }
     }
@@ -382,6 +447,23 @@ mod tests {
         assert!(index.is_empty() && !index.is_watched(10));
         index.add(subscription(2, 10, Selector::Table));
         assert_eq!(told(&index.on_insert(10, None)), [(2, Kind::Table)]);
+    }
+
+    #[test]
+    fn those_of_one_row_are_told_in_the_order_in_which_they_came() {
+        let mut index = Index::default();
+        let row = |session| subscription(session, 10, Selector::Row(vec!["a key that is kept on the heap".into()]));
+        let mut order: Vec<Subscription> = (1..=6).map(row).collect();
+        order.iter().for_each(|one| index.add(one.clone()));
+        for (at, next) in [(0, 7), (2, 8), (4, 9)] {
+            let told: Vec<Uuid> =
+                index.on_update(10, key("a key that is kept on the heap"), 2).iter().map(|to| to.session).collect();
+            let expected: Vec<Uuid> = order.iter().map(|one| one.session).collect();
+            assert_eq!(told, expected);
+            assert!(index.remove(order.remove(at).id));
+            order.push(row(next));
+            index.add(order[5].clone());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod index;
 mod key;
+mod records;
 mod selector;
 
 pub use index::{Index, Recipient, Recipients};
