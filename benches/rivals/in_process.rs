@@ -14,7 +14,7 @@ use crate::listener::Count;
 use crate::rig::{INBOX_MAX_SIZE, Rig};
 
 /// Events that may wait for the client: it is on a runtime of its own, and runs when the system lets it.
-const MOST_WAITING: usize = 100_000;
+const MOST_WAITING: usize = 1 << 20;
 
 /// The engine, running.
 pub struct InProcess {
