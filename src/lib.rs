@@ -3,7 +3,7 @@
 //! Data walks one way through this crate, and each stop is a module:
 //!
 //! ```text
-//! WAL ──> wal ──> pgoutput ──> diff ──> subscription ──> inbox ──> delivery ──> LISTEN/NOTIFY
+//! WAL ──> wal ──> pgoutput ──> diff ──> subscription ──> inbox ──> delivery ──> LISTEN/NOTIFY, who is in the process
 //!         stream   bytes to     rows to  changes to       durable,  the original's
 //!         and slot messages     changes  sessions         in SQL    form
 //! ```

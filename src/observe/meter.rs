@@ -27,7 +27,7 @@ const WAL_STATUS: [&str; 5] = ["reserved", "extended", "unreserved", "lost", "mi
 const COUNTERS: [(&str, &str); 14] = [
     ("tidewire_changes_total", "Row changes read from the WAL and decoded, watched or not."),
     ("tidewire_transactions_total", "Transactions read from the WAL that touch a published table."),
-    ("tidewire_notifications_total", "Events sent with NOTIFY."),
+    ("tidewire_notifications_total", "Events sent, with NOTIFY or to sessions in the process."),
     ("tidewire_inbox_rows_written_total", "Events put into the inboxes of durable sessions."),
     ("tidewire_batches_total", "Database transactions by which events were delivered."),
     (

@@ -46,12 +46,10 @@ pub(super) const PROGRESS: Text = Text(
 impl Text {
     /// The statement with parameters from `first` on.
     pub(super) fn sql(&self, first: usize) -> String {
-        let mut number = first;
         let mut parts = self.0.split('?');
         let mut sql = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
+        for (number, part) in (first..).zip(parts) {
             sql.push_str(&format!("${number}{part}"));
-            number += 1;
         }
         sql
     }
