@@ -331,3 +331,46 @@ async fn a_row_whose_very_name_is_over_the_limit_is_told_without_it() {
         assert_eq!(held.key(), ["k".repeat(9000)]);
     }
 }
+
+#[tokio::test]
+async fn a_batch_of_many_rows_is_written_as_one_of_few() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client
+        .sql(
+            r#"create table "o'dd" ("a""b" text, "c\d" text, n numeric, note text, primary key ("a""b", "c\d"));
+               create role narrow login; grant select ("a""b", "c\d", n) on "o'dd" to narrow; select event.watch('"o''dd"')"#,
+        )
+        .await;
+    let all = Subscriber::open(&database).await;
+    all.table("o''dd").await;
+    let some = Subscriber::open_as(&database, "narrow").await;
+    some.column("o''dd", "n").await;
+    client.sql("select event.sync()").await;
+    let changes = [
+        r#"insert into "o'dd" values (E'q"\\x,{}\n', 'NULL', 1.50, 'ünï')"#,
+        r#"update "o'dd" set n = null where "c\d" = 'NULL'"#,
+        r#"delete from "o'dd" where "c\d" = 'NULL'"#,
+    ];
+    for change in changes {
+        client.sql(change).await;
+        client.sql("select event.sync()").await;
+    }
+    // more than 64 rows are written with another statement
+    let others = r#"insert into "o'dd" select g, g, g, g from generate_series(1, 100) g"#;
+    client.sql(&format!("begin; {others}; {}; commit; select event.sync()", changes.join("; "))).await;
+
+    let rows = "create temporary table rows as
+        select i.session_id, j.xid, j.committed_at, i.total, row_number() over (partition by i.session_id order by j.id) as number,
+               row(j.change, j.schema_name, j.relation_name, j.key_columns, j.key_values, j.row, j.field, j.value, j.old, i.kind,
+                   i.visible, i.bytes)::text as content
+        from event.journal j join event.inbox i using (id) where j.key_values[2] = 'NULL'";
+    client.sql(rows).await;
+    assert_eq!(client.text("select count(*)::text from rows").await, "12");
+    let same = "select count(*)::text from rows few join rows many
+                on many.session_id = few.session_id and many.number = few.number + 3 and many.content = few.content
+                and many.total > few.total and many.xid > few.xid and many.committed_at >= few.committed_at
+                and many.committed_at <= clock_timestamp()";
+    assert_eq!(client.text(same).await, "6", "{}", client.text("select string_agg(content, E'\n') from rows").await);
+}
