@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::audit::Transaction;
-use super::compare::{self, Ids, NOTIFY_LIMIT, Report};
+use super::compare::{self, Ids, Report};
 use super::fold;
-use super::inbox::{Form, Heard, Received};
+use super::inbox::Heard;
 use super::link::{Failure, Link};
 use super::schema::Table;
 use super::{Oracle, value};
@@ -20,8 +20,8 @@ impl Oracle {
         let client = Client::connect(&self.parties.url).await;
         client.sql(SYNC).await;
         let mut report = Report::default();
-        let (told, wrong) = self.listener.as_mut().expect("nothing is being written").hear().await;
-        wrong.into_iter().for_each(|wrong| report.differs(wrong));
+        let mut told = self.listener.as_mut().expect("nothing is being written").hear().await;
+        told.wrong.drain(..).for_each(|wrong| report.differs(wrong));
 
         let transactions = self.audit.read(&client).await;
         report.transactions = transactions.len();
@@ -36,15 +36,13 @@ impl Oracle {
         let folding: Vec<Option<&str>> =
             self.parties.tables.iter().filter(|table| folds(table)).map(|table| Some(table.shown(None))).collect();
         let mut ids = Ids::default();
+        let mut listened = HashMap::new();
         for (name, session) in &mut self.model.sessions {
             let expected = std::mem::take(&mut session.expected);
             let heard = self.heard.entry(name.clone()).or_default();
             heard.wrong.drain(..).for_each(|wrong| report.differs(format!("session {name}: {wrong}")));
             let received = heard.take();
             compare::session(name, &expected, &received, session.deleted, &self.model.tables, &mut ids, &mut report);
-            if self.parties.listening.contains(name) {
-                notified(name, &received, &told, &mut report);
-            }
             if *name == self.whole {
                 for event in received.iter().filter(|event| folding.contains(&event.relation())) {
                     if let Err(why) = self.folded.apply(event) {
@@ -52,7 +50,11 @@ impl Oracle {
                     }
                 }
             }
+            if self.parties.listening.contains(name) {
+                listened.insert(name.clone(), received);
+            }
         }
+        told.compare(&listened, &mut report);
         ids.check(&mut report);
         self.forget_deleted();
         self.tables(&client, &mut report).await;
@@ -147,26 +149,4 @@ async fn drain(heard: &mut Heard, link: &Link, session: &str, by_view: bool) -> 
     heard.read(link, session, by_view, 10_000, true).await?;
     while heard.read(link, session, by_view, 10_000, false).await? {}
     heard.acknowledge(link, session, 0).await
-}
-
-/// The notifications of a session that nobody acknowledges: each of its events, as it stands in its inbox.
-fn notified(name: &str, received: &[Received], told: &HashMap<(String, String), String>, report: &mut Report) {
-    for event in received {
-        let Form::Sent { text, .. } = &event.form else { continue };
-        match told.get(&(name.to_owned(), event.id.clone())) {
-            None => {
-                report.lost += 1;
-                report.seen.push(format!("session {name} was not notified of {}", event.id));
-            }
-            Some(told) if told == text => {}
-            Some(told) if text.len() >= NOTIFY_LIMIT && told.contains("\"truncated\" : true") => {}
-            Some(told) => {
-                report.differs(format!("session {name}: notified otherwise than it stands\n    {told}\n    {text}"))
-            }
-        }
-    }
-    let of_session = told.keys().filter(|(session, _)| session == name).count();
-    if of_session > received.len() {
-        report.differs(format!("session {name} was notified of {of_session} events and holds {}", received.len()));
-    }
 }

@@ -6,8 +6,9 @@ use tokio::task::JoinHandle;
 
 use super::chance::Chance;
 use super::inbox::AllHeard;
+use super::listener::Listener;
 use super::pace::Pace;
-use super::reader::{Listener, Reader, reader_of};
+use super::reader::{Reader, reader_of};
 use super::schema::Table;
 use super::writer::{SELDOM, Sessions, Writer};
 

@@ -12,7 +12,8 @@
 //!               writer, pace        transactions at random, on several connections
 //! committed     audit               what was committed, in its order
 //!               model               what each session must be told of it
-//! received      link, inbox, reader clients that read, acknowledge, forget, are cut off, listen
+//! received      link, inbox, reader clients that read, acknowledge, forget, are cut off
+//!               listener            one that listens
 //! compared      compare, fold       lost, repeated, out of order, different
 //!               check               all of it together
 //! ```
@@ -43,6 +44,7 @@ mod control;
 mod fold;
 mod inbox;
 mod link;
+mod listener;
 mod live;
 mod load;
 mod model;
@@ -64,11 +66,11 @@ use crate::support::{Client, Database};
 use audit::Audit;
 use fold::Folded;
 use inbox::AllHeard;
+use listener::Listener;
 use live::Live;
 use load::Parties;
 use model::Model;
 use pace::Pace;
-use reader::Listener;
 use schema::Table;
 
 /// The variable that holds the seed of a run to be repeated.

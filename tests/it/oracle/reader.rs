@@ -1,10 +1,7 @@
 //! Clients at work while others write: they read at a pace of their own, in pages of any size, acknowledge some of it,
 //! forget where they were, and connect again when they were cut off.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-
-use tokio_postgres::Notification;
 
 use super::chance::Chance;
 use super::inbox::AllHeard;
@@ -69,105 +66,4 @@ impl Reader {
         }
         Ok(())
     }
-}
-
-/// A connection that is attached to sessions which nobody acknowledges.
-pub struct Listener {
-    pub url: String,
-    pub pace: Arc<Pace>,
-    pub sessions: Arc<Vec<String>>,
-    pub link: Option<Link>,
-    /// One list a connection.
-    pub received: Vec<Vec<Notification>>,
-    /// How often it has attached to each session, or tried to, since it last told what it heard.
-    pub attached: usize,
-}
-
-impl Listener {
-    /// Listens until no more is written, and connects again when it was cut off.
-    pub async fn run(mut self) -> Listener {
-        while !self.pace.is_over() {
-            self.look().await;
-            self.pace.watch(4).await;
-        }
-        self
-    }
-
-    async fn look(&mut self) {
-        if let Some(link) = &mut self.link {
-            let is_there = link.run("select 1").await.is_ok();
-            let arrived = link.drain();
-            self.received.last_mut().unwrap().extend(arrived);
-            if is_there {
-                return;
-            }
-            self.link = None;
-        }
-        let pace = Arc::clone(&self.pace);
-        self.attach(|| !pace.is_over()).await;
-    }
-
-    async fn attach(&mut self, wanted: impl Fn() -> bool) {
-        let Some(link) = Link::open_while(&self.url, wanted).await else { return };
-        self.attached += 1;
-        for session in &*self.sessions {
-            if link.run(&format!("select event.session_attach('{session}')")).await.is_err() {
-                return;
-            }
-        }
-        self.link = Some(link);
-        self.received.push(Vec::new());
-    }
-
-    /// All that was told, by session and event, once everything committed is delivered. What is wrong is said in words.
-    pub async fn hear(&mut self) -> (HashMap<(String, String), String>, Vec<String>) {
-        loop {
-            if let Some(link) = &mut self.link {
-                let is_synced = link.run("select event.sync('60 s')").await.is_ok();
-                let arrived = link.drain();
-                self.received.last_mut().unwrap().extend(arrived);
-                if is_synced {
-                    break;
-                }
-            }
-            self.attach(|| true).await;
-        }
-        let mut told = HashMap::new();
-        let mut wrong = Vec::new();
-        for session in &*self.sessions {
-            // An attach sends again what may have been sent already, itself and then by the engine: twice it goes back, and the
-            // second time may be when the next connection is attached.
-            let mut back = 0;
-            for connection in &self.received {
-                let mut ids: Vec<String> = Vec::new();
-                for notification in connection.iter().filter(|one| one.channel() == session) {
-                    let text = notification.payload();
-                    let Some(id) = event_id(text) else { continue };
-                    if text.starts_with("{\"operation\" : \"gap\"") {
-                        wrong.push(format!("{session} was told of a gap: {text}"));
-                    }
-                    ids.push(id.clone());
-                    let before = told.insert((session.clone(), id.clone()), text.to_owned());
-                    if before.is_some_and(|before| before != text) {
-                        wrong.push(format!("event {id} was sent in two ways to {session}"));
-                    }
-                }
-                back += ids.windows(2).filter(|pair| pair[1] <= pair[0]).count();
-            }
-            if back > 2 * self.attached {
-                wrong.push(format!(
-                    "{session} was notified out of order {back} times, and attached to {}",
-                    self.attached
-                ));
-            }
-        }
-        self.received = vec![Vec::new()];
-        self.attached = 0;
-        (told, wrong)
-    }
-}
-
-fn event_id(text: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(text).ok()?;
-    Some(value["event_id"].as_str()?.to_owned())
 }
