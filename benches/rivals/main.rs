@@ -15,6 +15,7 @@ mod large;
 mod latency;
 mod listener;
 mod machine;
+mod many;
 mod process;
 mod report;
 mod rest;
@@ -110,7 +111,10 @@ async fn run(effort: Effort, chosen: &[&str]) -> ExitCode {
             "bulk" => Box::pin(bulk::run(&mut report, effort)).await,
             "latency" => Box::pin(latency::run(&mut report, effort)).await,
             "throughput" => Box::pin(throughput::run(&mut report, effort)).await,
-            "routing" => routing::run(&mut report, effort),
+            "routing" => {
+                routing::run(&mut report, effort);
+                Box::pin(many::run(&mut report, effort)).await;
+            }
             "large" => Box::pin(large::run(&mut report, effort)).await,
             "rest" => Box::pin(rest::run(&mut report, effort)).await,
             _ => Box::pin(startup::run(&mut report, effort)).await,

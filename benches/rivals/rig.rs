@@ -138,6 +138,25 @@ impl Rig {
         self.settle().await;
     }
 
+    /// So many subscriptions to rows of a table that somebody watches already, whose keys are `key` for n = 1, 2, …, of new sessions. They
+    /// are made as `event.subscribe_row` makes them, but all at once, and the engine learns of each from the WAL.
+    pub async fn subscribe_to_rows(&self, table: &str, sessions: u32, key: &str, count: u32) {
+        let rows = "select count(*) from event.route where kind = 'row'";
+        let before = self.number(rows).await;
+        self.sql(&format!(
+            "insert into event.session (owner, durable, pinned)
+             select current_user::regrole, true, false from generate_series(1, {sessions});
+             insert into event.subscription (session_id, kind, relation, key_attnums, key, durable)
+             select s.id, 'row', '{table}'::regclass, '{{1}}', array[({key})::text], true
+             from generate_series(1, {count}) n
+             join (select id, row_number() over () as number from event.session
+                   where id not in (select session_id from event.subscription)) s on s.number = n % {sessions} + 1"
+        ))
+        .await;
+        self.settle().await;
+        assert_eq!(self.number(rows).await - before, f64::from(count), "subscriptions that the engine knows of");
+    }
+
     /// How many events wait for a session.
     pub async fn waiting_for(&self, session: &str) -> f64 {
         self.number(&format!("select count(*) from event.inbox where session_id = '{session}'")).await
@@ -170,18 +189,25 @@ impl Rig {
         (file, command)
     }
 
-    /// pg_recvlogical, which writes to /dev/null and ends at that position, if one is given.
-    pub fn pg_recvlogical(&self, slot: &str, end: Option<&str>) -> Child {
+    /// pg_recvlogical, which reads that publication from the slot `rival`, writes to /dev/null and ends at that position, if one is given.
+    pub fn pg_recvlogical(&self, publication: &str, end: Option<&str>) -> Child {
         let mut command = Command::new(self.binaries.program("pg_recvlogical"));
         command
-            .args(["--start", "--slot", slot, "--no-loop", "-f", "/dev/null", "-h", "127.0.0.1", "-U", "postgres"])
+            .args(["--start", "--slot", "rival", "--no-loop", "-f", "/dev/null", "-h", "127.0.0.1", "-U", "postgres"])
             .args(["-d", "postgres", "-p", &self.cluster.port().to_string()])
-            .args(["-o", "proto_version=1", "-o", "publication_names=tidewire"])
+            .args(["-o", "proto_version=1", "-o", &format!("publication_names={publication}")])
             .kill_on_drop(true);
         if let Some(end) = end {
             command.args(["--endpos", end]);
         }
         command.spawn().expect("pg_recvlogical")
+    }
+
+    /// Ends one that was given no end, and drops its slot.
+    pub async fn end_pg_recvlogical(&self, mut child: Child) {
+        child.kill().await.expect("pg_recvlogical ends");
+        self.wait("not exists (select from pg_replication_slots where slot_name = 'rival' and active)").await;
+        self.sql("select pg_drop_replication_slot('rival')").await;
     }
 
     /// Starts the program; returns once it delivers.

@@ -55,7 +55,6 @@ async fn start(rig: &Rig, starts: &mut Starts) {
     up.stop().await;
 }
 
-/// The subscriptions are made as `event.subscribe_row` makes them, but all at once, and the engine learns of each from the WAL.
 async fn fill(rig: &Rig, count: u32) {
     let row = "'some text of the usual length'";
     rig.sql(
@@ -66,19 +65,7 @@ async fn fill(rig: &Rig, count: u32) {
     let up = rig.up().await;
     rig.session("subscribe_row(meta.row_id('public', 'known', 'id', '0'))").await;
     let reader = rig.session("subscribe_table(meta.relation_id('public', 'busy'))").await;
-    rig.sql(&format!(
-        "insert into event.session (owner, durable, pinned)
-         select current_user::regrole, true, false from generate_series(1, {SESSIONS});
-         insert into event.subscription (session_id, kind, relation, key_attnums, key, durable)
-         select s.id, 'row', 'known'::regclass, '{{1}}', array[n::text], true
-         from generate_series(1, {count}) n
-         join (select id, row_number() over () as number from event.session
-               where id not in (select session_id from event.subscription)) s on s.number = n % {SESSIONS} + 1"
-    ))
-    .await;
-    rig.settle().await;
-    let known = rig.number("select count(*) from event.route where kind = 'row'").await;
-    assert_eq!(known, f64::from(count) + 1.0, "subscriptions that the engine knows of");
+    rig.subscribe_to_rows("known", SESSIONS, "n", count).await;
     rig.sql(&format!("insert into busy select n, n, {row} from generate_series(1, {count}) n")).await;
     rig.settle().await;
     assert_eq!(rig.waiting_for(&reader).await, f64::from(count), "undelivered events");

@@ -10,7 +10,7 @@ use crate::in_process::{InProcess, LiveSession, attach};
 use crate::report::{Bar, Better, Line, Report};
 use crate::rig::{Disk, Rig, Up, ended, seconds_between};
 
-const TABLE: &str = "create table busy (id bigint primary key, v integer, note text)";
+pub const TABLE: &str = "create table busy (id bigint primary key, v integer, note text)";
 
 /// Who is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,11 +98,11 @@ async fn round(rig: &Rig, case: Case, rival: &mut Vec<f64>, ours: &mut Vec<f64>)
         None
     };
     rig.sql("select pg_create_logical_replication_slot('rival', 'pgoutput')").await;
-    write(rig, case).await;
+    write(rig, case.rows, case.each).await;
     let end = rig.end_of_wal().await;
 
     let begun = Instant::now();
-    let mut child = rig.pg_recvlogical("rival", Some(&end));
+    let mut child = rig.pg_recvlogical("tidewire", Some(&end));
     // of a short burst it may be done before it was seen; then its start is part of its time
     let (begun, status) = tokio::select! {
         biased;
@@ -151,8 +151,7 @@ impl Running {
 }
 
 /// Not waiting for the disk at each transaction: this is only to have something to read.
-async fn write(rig: &Rig, case: Case) {
-    let Case { rows, each, .. } = case;
+pub async fn write(rig: &Rig, rows: u32, each: u32) {
     rig.sql("set synchronous_commit = off").await;
     rig.sql(&format!(
         "do $$ begin for i in 0 .. {rows} / {each} - 1 loop
@@ -184,23 +183,22 @@ async fn fall_behind(report: &mut Report, effort: Effort) {
         let session = rig.session(ON_THE_TABLE).await;
         up.stop().await;
         rig.sql("select pg_create_logical_replication_slot('rival', 'pgoutput')").await;
-        let mut child = rig.pg_recvlogical("rival", None);
+        let child = rig.pg_recvlogical("tidewire", None);
         rig.reading("rival").await;
         let reader = "from pg_replication_slots s join pg_stat_replication r on r.pid = s.active_pid where s.slot_name = 'rival'";
-        write(&rig, case).await;
+        write(&rig, case.rows, case.each).await;
         let written = Instant::now();
         let end = rig.end_of_wal().await;
         rival.megabytes.push(rig.number(&format!("select greatest('{end}' - r.sent_lsn, 0) / 1e6 {reader}")).await);
         let sent = rig.wait(&format!("(select r.sent_lsn >= '{end}' {reader})")).await;
         rival.seconds.push(seconds_between(written, sent));
-        child.kill().await.expect("pg_recvlogical ends");
-        rig.wait("not exists (select from pg_replication_slots where slot_name = 'rival' and active)").await;
-        rig.sql("select pg_drop_replication_slot('rival'); truncate busy").await;
+        rig.end_pg_recvlogical(child).await;
+        rig.sql("truncate busy").await;
 
         let up = rig.up().await;
         rig.settle().await;
         rig.sql(&format!("delete from event.inbox where session_id = '{session}'")).await;
-        write(&rig, case).await;
+        write(&rig, case.rows, case.each).await;
         let written = Instant::now();
         let end = rig.end_of_wal().await;
         let slots = "from pg_replication_slots where slot_name like 'tidewire%'";

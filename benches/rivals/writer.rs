@@ -17,6 +17,9 @@ pub const TABLES: &str = "
     create table watched (like unwatched including all);
     create table watched_live (like unwatched including all);
     create table triggered (like unwatched including all);
+    create table published (like unwatched including all);
+    alter table published replica identity full;
+    create publication rival for table published;
     create function tell() returns trigger language plpgsql as $$
     begin perform pg_notify('rows', row_to_json(new)::text); return new; end $$;
     create trigger tell after insert or update on triggered for each row execute function tell();";
@@ -32,6 +35,7 @@ pub async fn run(report: &mut Report, effort: Effort) {
 struct Samples {
     unwatched: Vec<f64>,
     triggered: Vec<f64>,
+    read: Vec<f64>,
     beside: Vec<f64>,
     durable: Vec<f64>,
     live: Vec<f64>,
@@ -52,7 +56,7 @@ async fn speed(report: &mut Report, effort: Effort, disk: Disk) {
             for _ in 0..effort.rounds() {
                 round(&rig, effort, script, clients, &session, &mut samples).await;
             }
-            let Samples { unwatched, triggered, beside, durable, live } = samples;
+            let Samples { unwatched, triggered, read, beside, durable, live } = samples;
             let fsync = if disk == Disk::Durable { "" } else { "fsync off, " };
             // with fsync off everything is processor time, of which whoever takes any takes it from the writers
             let bar = if disk == Disk::Durable { Bar::Ratio(0.95) } else { Bar::None };
@@ -61,6 +65,7 @@ async fn speed(report: &mut Report, effort: Effort, disk: Disk) {
                 (durable, "watched, durable session", bar),
                 (live, "watched, live session", bar),
                 (beside, "unwatched, Tidewire busy with no table", none),
+                (read, "no Tidewire, pg_recvlogical reads", none),
                 (triggered, "NOTIFY trigger", none),
             ] {
                 if ours.is_empty() {
@@ -74,10 +79,15 @@ async fn speed(report: &mut Report, effort: Effort, disk: Disk) {
     drop(rival);
 }
 
-/// Without Tidewire the unwatched and the triggered table; with it the watched ones. It catches up in between.
+/// Without Tidewire the unwatched table, the triggered one, and one that pg_recvlogical writes to /dev/null; with it the watched ones. It catches up in between.
 async fn round(rig: &Rig, effort: Effort, script: &str, clients: u32, session: &Listener, samples: &mut Samples) {
     samples.unwatched.push(pgbench(rig, effort, script, "unwatched", clients).await);
     samples.triggered.push(pgbench(rig, effort, script, "triggered", clients).await);
+    rig.sql("select pg_create_logical_replication_slot('rival', 'pgoutput')").await;
+    let child = rig.pg_recvlogical("rival", None);
+    rig.reading("rival").await;
+    samples.read.push(pgbench(rig, effort, script, "published", clients).await);
+    rig.end_pg_recvlogical(child).await;
     let up = rig.up().await;
     rig.settle().await;
     samples.beside.push(pgbench(rig, effort, script, "unwatched", clients).await);
