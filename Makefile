@@ -16,7 +16,7 @@ help:
 	@echo "make instructions           count what a change costs (valgrind); fails when it is over 10 % more than the baseline"
 	@echo "make instructions-baseline  count, and make that the baseline, to be committed with what moved it"
 	@echo "make torture  kill, freeze, cut and restart everything at random for MINUTES=5 and count what is lost (SEED=7 for the same again)"
-	@echo "make bench    measure, beside the alternatives on this machine: half an hour (BENCH=--quick for a glance, 4 minutes;"
+	@echo "make bench    measure, beside the alternatives on this machine: some 25 minutes (BENCH=--quick for a glance, 4 minutes;"
 	@echo "              BENCH=\"--quick latency\" for a part, BENCH=--help for their names); the result is in bench/results too"
 	@echo "make fuzz     look for bytes that break what reads them, a minute each (TIDEWIRE_FUZZ_SECONDS=300 for more)"
 	@echo "make setup    install what is missing: PostgreSQL's server programs, a C compiler, cargo-nextest"
