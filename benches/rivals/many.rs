@@ -5,8 +5,6 @@ use crate::report::{Bar, Better, Line, Report};
 use crate::rig::{Disk, Rig, seconds_between};
 use crate::throughput::{TABLE, write};
 
-const SESSIONS: u32 = 1000;
-
 /// A change takes at most 1.2 times as long: the rate is at least this part of the other.
 const SLOWED: f64 = 0.83;
 
@@ -33,7 +31,7 @@ async fn prepare(subscriptions: u32) -> Rig {
     rig.sql(TABLE).await;
     let up = rig.up().await;
     rig.session("subscribe_row(meta.row_id('public', 'busy', 'id', '-1'))").await;
-    rig.subscribe_to_rows("busy", SESSIONS, "-1 - n", subscriptions - 1).await;
+    rig.subscribe_to_rows("busy", "-1 - n", subscriptions - 1).await;
     rig.leave_the_past().await;
     up.stop().await;
     rig

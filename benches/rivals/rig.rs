@@ -138,19 +138,19 @@ impl Rig {
         self.settle().await;
     }
 
-    /// So many subscriptions to rows of a table that somebody watches already, whose keys are `key` for n = 1, 2, …, of new sessions. They
-    /// are made as `event.subscribe_row` makes them, but all at once, and the engine learns of each from the WAL.
-    pub async fn subscribe_to_rows(&self, table: &str, sessions: u32, key: &str, count: u32) {
+    /// So many subscriptions to rows of a table that somebody watches already, whose keys are `key` for n = 1, 2, …, of a thousand new
+    /// sessions. They are made as `event.subscribe_row` makes them, but all at once, and the engine learns of each from the WAL.
+    pub async fn subscribe_to_rows(&self, table: &str, key: &str, count: u32) {
         let rows = "select count(*) from event.route where kind = 'row'";
         let before = self.number(rows).await;
         self.sql(&format!(
             "insert into event.session (owner, durable, pinned)
-             select current_user::regrole, true, false from generate_series(1, {sessions});
+             select current_user::regrole, true, false from generate_series(1, 1000);
              insert into event.subscription (session_id, kind, relation, key_attnums, key, durable)
              select s.id, 'row', '{table}'::regclass, '{{1}}', array[({key})::text], true
              from generate_series(1, {count}) n
              join (select id, row_number() over () as number from event.session
-                   where id not in (select session_id from event.subscription)) s on s.number = n % {sessions} + 1"
+                   where id not in (select session_id from event.subscription)) s on s.number = n % 1000 + 1"
         ))
         .await;
         self.settle().await;

@@ -7,8 +7,6 @@ use crate::Effort;
 use crate::report::{Bar, Better, Line, Report};
 use crate::rig::{Disk, Rig};
 
-const SESSIONS: u32 = 1000;
-
 /// A figure a round.
 #[derive(Default)]
 struct Starts {
@@ -65,7 +63,7 @@ async fn fill(rig: &Rig, count: u32) {
     let up = rig.up().await;
     rig.session("subscribe_row(meta.row_id('public', 'known', 'id', '0'))").await;
     let reader = rig.session("subscribe_table(meta.relation_id('public', 'busy'))").await;
-    rig.subscribe_to_rows("known", SESSIONS, "n", count).await;
+    rig.subscribe_to_rows("known", "n", count).await;
     rig.sql(&format!("insert into busy select n, n, {row} from generate_series(1, {count}) n")).await;
     rig.settle().await;
     assert_eq!(rig.waiting_for(&reader).await, f64::from(count), "undelivered events");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{relations, samples};
-use crate::support::{Client, Database, Subscriber, Table};
+use crate::support::{Client, Database, PATIENCE, Subscriber, Table};
 
 /// What fires no event trigger is told by upkeep: what is of the whole cluster.
 const BY_UPKEEP: [&str; 4] = ["role", "role_inheritance", "setting", "comment: [[Some(\"(role,"];
@@ -52,7 +52,9 @@ async fn folding_what_is_told_from_an_empty_database_is_meta() {
     for (step, ddl) in ["", gone].into_iter().enumerate() {
         client.sql(ddl).await;
         let mut late = differing(&client, &relations).await;
+        let begun = std::time::Instant::now();
         while !late.is_empty() {
+            assert!(begun.elapsed() < PATIENCE, "not told within {PATIENCE:?}: {late:#?}");
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             late = differing(&client, &relations).await;
         }

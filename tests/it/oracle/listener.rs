@@ -10,13 +10,12 @@ use super::compare::{NOTIFY_LIMIT, Report};
 use super::inbox::{Form, Received};
 use super::link::{Failure, Link};
 use super::pace::Pace;
+use crate::support::PATIENCE;
+use crate::support::fault::until_within;
 
 /// What a connection that attached may have missed is sent again whole, of so many events at most (`event._send_again`); who has
 /// more waiting is told of a gap.
 const SENT_AGAIN: usize = 2000;
-
-/// Between two looks whether who was not notified has been told so.
-const PAUSE: &str = "select pg_sleep(0.02)";
 
 /// A connection that is attached to sessions which nobody acknowledges.
 pub struct Listener {
@@ -118,11 +117,11 @@ impl Listener {
 /// All is delivered, and who was not notified of it has been told so.
 async fn synced(link: &Link) -> Result<(), Failure> {
     link.run("select event.sync('60 s')").await?;
-    while !link.rows("select from event.unnotified", &[]).await?.is_empty() {
-        link.run(PAUSE).await?;
-    }
-    // what the last answer did not bring along
-    link.run("select 1").await
+    let is_told = async || link.rows("select from event.unnotified", &[]).await.map_or(true, |left| left.is_empty());
+    until_within("who was not notified is told so", PATIENCE, is_told).await;
+    // A commit can be seen a moment before it wakes those who listen. One of our own stands behind it in the queue, and its answer
+    // brings along all that stands before it.
+    link.run("notify oracle").await
 }
 
 impl Told {
