@@ -112,12 +112,13 @@ async fn serve_once(
     let (written, committed) = mpsc::channel(1);
     let (asks, to_answer) = mpsc::channel(1);
     let (altered, to_check) = mpsc::unbounded_channel();
+    let (waiting, to_prepare) = mpsc::unbounded_channel();
     let moved = delivered.subscribe();
-    let outlets = Outlets { batches, committed, asks, altered, delivered: delivered.clone() };
+    let outlets = Outlets { batches, committed, asks, altered, waiting, delivered: delivered.clone() };
     let capture = Capture::new(stream, known, done, &outlets);
 
     let mut writing = tokio::spawn(inbox::run(writer, slot, hub.clone(), to_write, to_answer, written));
-    let mut keeping = tokio::spawn(upkeep::run(target.clone(), limits.clone(), moved, to_check));
+    let mut keeping = tokio::spawn(upkeep::run(target.clone(), limits.clone(), moved, to_check, to_prepare));
     observe(&Observation::Delivering { database: &shown, from: done.id, subscriptions: count });
     ready();
 

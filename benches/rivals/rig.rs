@@ -105,6 +105,7 @@ impl Rig {
 
     /// Returns when Tidewire has acknowledged everything up to now.
     pub async fn settle(&self) {
+        self.wait("(select not exists (select from event.subscription where waiting and ended is null))").await;
         let end = self.end_of_wal().await;
         self.delivered(&end).await;
     }

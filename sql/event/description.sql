@@ -91,9 +91,7 @@ comment on table event.described is
     'The descriptions as they stand at event.progress: the engine''s own copy, for the same reason as event.route.';
 
 create table event.overdue (
-    since timestamptz not null default clock_timestamp(),
-    privileges boolean not null default false
+    since timestamptz not null default clock_timestamp()
 );
 comment on table event.overdue is
     'One row a schema change that the event trigger could not follow at once, because somebody held a lock: the sweep does.';
-comment on column event.overdue.privileges is 'What is left to do is the look at who may still see what.';

@@ -8,13 +8,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     lost record;
+    now_at constant pg_snapshot := pg_current_snapshot();
 begin
-    -- By an older snapshot it cannot be told who has subscribed since; the sweep finds what is left.
+    -- An older snapshot does not show every subscription; upkeep finds what is left.
     if current_setting('transaction_isolation') <> 'read committed' then
         return;
     end if;
     for lost in
-        select w.relation, c.oid is null as whole, c.relkind = 'p' and event._has_untold_partition(w.relation) as untold, now.dropped, now.key_attnums
+        select w.relation, c.oid is null as whole, c.relkind = 'p' and event._has_untold_partition(w.relation) as untold,
+               now.dropped, now.key_attnums,
+               now.dropped <> w.dropped or now.key_attnums is distinct from w.key_attnums as is_news
         from event.watched w
         left join pg_class c on c.oid = w.relation
         cross join lateral (
@@ -22,40 +25,40 @@ begin
                          order by a.attnum) as dropped,
                    event._key_attnums(w.relation) as key_attnums) now
         where c.oid is null and exists (select from event.subscription s where s.relation = w.relation and s.ended is null)
-           or c.oid is not null and (now.dropped <> w.dropped or now.key_attnums is distinct from w.key_attnums)
+           or c.oid is not null and (now.dropped <> w.dropped or now.key_attnums is distinct from w.key_attnums
+                                     or w.look_again_until is not null)
            or c.relkind = 'p' and event._has_untold_partition(w.relation)
               and exists (select from event.subscription s where s.relation = w.relation and s.ended is null)
     loop
-        -- who subscribes just then has seen the column still
-        begin
-            perform from event.watched w where w.relation = lost.relation for update nowait;
-        exception when lock_not_available then
-            continue when not lost.whole;
-        end;
-        update event.subscription s
-        set ended = case when lost.whole then 'relation_dropped'
-                         when lost.untold then 'partition_not_logged'
-                         when s.attnum = any (lost.dropped) then 'column_dropped'
-                         else 'key_changed' end
-        where s.relation = lost.relation and s.ended is null
-          and (lost.whole or lost.untold or s.attnum = any (lost.dropped)
-               or s.key is not null and lost.key_attnums is distinct from s.key_attnums);
+        perform event._end(array_agg(e.id), e.reason)
+        from (select s.id, case when lost.whole then 'relation_dropped'
+                                when lost.untold then 'partition_not_logged'
+                                when s.attnum = any (lost.dropped) then 'column_dropped'
+                                when s.key is not null and lost.key_attnums is distinct from s.key_attnums then 'key_changed'
+                                end as reason
+              from event.subscription s where s.relation = lost.relation and s.ended is null) e
+        where e.reason is not null
+        group by e.reason;
+        -- A transaction that is open may have subscribed to what it saw.
         update event.watched w
-        set dropped = lost.dropped, key_attnums = lost.key_attnums
-        where w.relation = lost.relation and not lost.whole;
+        set dropped = lost.dropped, key_attnums = lost.key_attnums,
+            look_again_until = case when lost.is_news then pg_snapshot_xmax(now_at)
+                                    when w.look_again_until > pg_snapshot_xmin(now_at) then w.look_again_until end
+        where w.relation = lost.relation and not lost.whole
+          and (lost.is_news or w.look_again_until <= pg_snapshot_xmin(now_at));
     end loop;
 end
 $$;
-comment on function event._end_subscriptions() is 'Marks the subscriptions whose table, column or key is gone; the engine tells their sessions.';
+comment on function event._end_subscriptions() is 'Ends the subscriptions whose table, column or key is gone; the engine delivers that to their sessions.';
 
--- First what differs, then the look at each: a table may have a million subscriptions of a few owners.
+-- First what differs, then each subscription: a table may have a million subscriptions of a few owners.
 create function event._recheck(relation oid) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    some_left boolean;
+    ended bigint;
 begin
     with asked as materialized (
         select distinct x.owner, s.relation, s.kind, s.attnum, s.visible
@@ -66,25 +69,15 @@ begin
                              case when not event._may_still_see(a.owner, a.relation, a.visible) then 'privilege_revoked' end)
                         as reason
         from asked a
-    )
-    , ending as materialized (
-        select s.id, l.reason
+    ), ending as materialized (
+        select l.reason, array_agg(s.id) as subscriptions
         from lost l join event.session x on x.owner = l.owner
         join event.subscription s on s.session_id = x.id and s.relation = l.relation and s.kind = l.kind
              and s.attnum is not distinct from l.attnum and s.visible is not distinct from l.visible and s.ended is null
         where l.reason is not null
-    ), free as materialized (
-        -- what a subscriber's open transaction holds must not keep the others, or whoever revokes, waiting
-        select t.id from event.subscription t where t.id in (select e.id from ending e) for update skip locked
-    ), ended as (
-        update event.subscription s set ended = e.reason from ending e
-        where s.id = e.id and s.id in (select f.id from free f)
-        returning s.id
+        group by l.reason
     )
-    select (select count(*) from ending) > (select count(*) from ended) into some_left;
-    if some_left then
-        insert into event.overdue (privileges) values (true);
-    end if;
+    select count(*) from ending e cross join lateral event._end(e.subscriptions, e.reason) into ended;
 end
 $$;
 comment on function event._recheck(oid) is
@@ -129,18 +122,14 @@ begin
                              or exists (select from event.subscription s where s.relation = w.relation and s.ended is null)))
           and event._tidewire_may_alter(w.relation)
     loop
-        -- who subscribes just then, or has since an older snapshot, is told by the sweep; the writers cannot wait for that
+        -- A transaction that is subscribing just now keeps its row of event.watched: upkeep looks again. The writers cannot wait.
         begin
             perform from event.watched w where w.relation = endangered for update nowait;
-            -- whoever subscribes by an older snapshot shall fail
-            update event.watched w set release_after = w.release_after where w.relation = endangered;
-            if current_setting('transaction_isolation') <> 'read committed' then
-                insert into event.overdue default values;
-            end if;
         exception when lock_not_available then
             insert into event.overdue default values;
         end;
-        update event.subscription s set ended = 'writers_endangered' where s.relation = endangered and s.ended is null;
+        perform event._end(array(select s.id from event.subscription s where s.relation = endangered and s.ended is null),
+                           'writers_endangered');
         perform event._put_back_identity(endangered, clock_timestamp());
     end loop;
 exception when lock_not_available then
@@ -190,7 +179,7 @@ $$;
 comment on function event._identify(oid) is
     'Gives the partitions of a watched table the replica identity that they need; not now if one is busy. What is in the way otherwise is returned, and it is tried again a minute later.';
 
--- Once more while a transaction is open that was so at the first look: it may have subscribed by what it was allowed then.
+-- Once more while a transaction is open that was open at the first look: it may have subscribed by what it was allowed then.
 create function event._sweep_privileges() returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -199,16 +188,13 @@ declare
     checked constant text := event._privileges();
     now_at constant pg_snapshot := pg_current_snapshot();
     installed event.installation;
-    is_overdue boolean;
 begin
-    delete from event.overdue where privileges;
-    is_overdue := found;
     select * into installed from event.installation;
     if checked is distinct from installed.privileges then
         update event.installation i set privileges = checked, look_again_until = pg_snapshot_xmax(now_at);
     elsif installed.look_again_until <= pg_snapshot_xmin(now_at) then
         update event.installation i set look_again_until = null;
-    elsif installed.look_again_until is null and not is_overdue then
+    elsif installed.look_again_until is null then
         return;
     end if;
     perform event._recheck(null);
@@ -221,7 +207,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    delete from event.overdue where not privileges;
+    delete from event.overdue;
     -- the event trigger has done the rest already
     if found or not exists (select from pg_event_trigger t where t.evtname = 'tidewire_ddl' and t.evtenabled in ('O', 'A')) then
         perform event._redescribe(null);
@@ -237,11 +223,73 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
     delete from event.subscription s
-    where s.id in (select t.id from event.subscription t where t.ended is not null
-                   and not exists (select from event.route r where r.subscription_id = t.id)
-                   for update skip locked)
+    where s.id in (select t.id from event.subscription t join event.ending e on e.id = t.id
+                   where e.delivered for update of t skip locked);
+    delete from event.ending e where e.delivered and not exists (select from event.subscription s where s.id = e.id);
 $$;
-comment on function event._sweep_subscriptions() is 'Removes ended subscriptions that were told of already, but locked by somebody just then.';
+comment on function event._sweep_subscriptions() is 'Removes subscriptions whose end is delivered, and that were locked by their session just then.';
+
+create function event._waiting() returns setof oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select distinct s.relation from event.subscription s where s.waiting and s.ended is null $$;
+comment on function event._waiting() is 'The tables that are to be prepared for subscriptions that wait.';
+
+-- In a transaction of its own, as short as the ALTERs are. Neither a subscriber nor a writer waits for it beyond their lock's 200 ms.
+create function event._prepare(relation oid, out waiting bigint, out why text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    refusal text;
+begin
+    select count(*) into _prepare.waiting from event.subscription s
+    where s.relation = _prepare.relation and s.waiting and s.ended is null;
+    if _prepare.waiting = 0 then
+        return;
+    end if;
+    begin
+        perform event._check_watchable(_prepare.relation);
+        if not (event._keep_watched(_prepare.relation) and event._is_watched(_prepare.relation)) then
+            perform event._note_watch(_prepare.relation, false);
+            perform event._publish(_prepare.relation);
+        end if;
+    exception
+        when lock_not_available then
+            why := sqlerrm;
+            return;
+        when undefined_table then
+            refusal := 'relation_dropped';
+        when others then
+            refusal := 'cannot_watch';
+            why := sqlerrm;
+    end;
+    perform event._end(array_agg(e.id), e.reason)
+    from (select s.id,
+                 case when refusal is not null then refusal
+                      when s.attnum is not null and not exists (
+                          select from pg_attribute a where a.attrelid = s.relation and a.attnum = s.attnum and not a.attisdropped)
+                          then 'column_dropped'
+                      when s.key is not null and event._key_attnums(s.relation) is distinct from s.key_attnums then 'key_changed'
+                      else event._unreadable(x.owner, s.kind, s.relation, s.attnum) end as reason
+          from event.subscription s join event.session x on x.id = s.session_id
+          where s.relation = _prepare.relation and s.waiting and s.ended is null) e
+    where e.reason is not null
+    group by e.reason;
+    update event.subscription s
+    set waiting = false,
+        visible = event._visible((select x.owner from event.session x where x.id = s.session_id), s.relation),
+        -- made anew: a long key that an update leaves as it is would not be in the WAL
+        key = case when s.key is not null then (select array_agg(u.value order by u.place) from unnest(s.key) with ordinality u (value, place)) end
+    where s.id in (select t.id from event.subscription t
+                   where t.relation = _prepare.relation and t.waiting and t.ended is null
+                     and not exists (select from event.ending e where e.id = t.id)
+                   for update skip locked);
+end
+$$;
+comment on function event._prepare(oid) is
+    'Watches a table for the subscriptions that wait for it: they take effect with its commit. Returns how many it found, and what is in the way.';
 
 create function event._idle_watches() returns setof oid
 language sql volatile

@@ -85,7 +85,8 @@ declare
               and event._mirrors(w.relation) is distinct from (w.description::json ->> 'name')
            or event._describe(w.relation)::jsonb -> 'columns' is distinct from w.description::jsonb -> 'columns');
 begin
-    update event.subscription s set ended = 'database_restored' where s.relation = any (strangers) and s.ended is null;
+    perform event._end(array(select s.id from event.subscription s where s.relation = any (strangers) and s.ended is null),
+                       'database_restored');
     delete from event.watched w where w.relation = any (strangers);
 end
 $$;

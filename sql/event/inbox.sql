@@ -161,12 +161,12 @@ join lateral (
 where j.change in ('row_insert', 'row_delete', 'field_update', 'truncate');
 comment on view event.change is 'The log of changes, one row each, as far as the caller''s sessions hold them; Tidewire''s own role sees all that is kept.';
 
-create function event.ack(session uuid, through text) returns void
-language plpgsql volatile security definer
+create function event._ack(caller oid, session uuid, through text) returns void
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    acking constant event.session := event._session(session);
+    acking constant event.session := event._session(caller, session);
 begin
     if through is null or through !~ '^[0-9A-F]{16}-[0-9A-F]{8}$' then
         raise exception '"%" is not an event id', left(through, 100)
@@ -185,6 +185,16 @@ begin
             using errcode = 'undefined_object', hint = 'Acknowledge the id of an event that the session was sent.';
     end if;
     delete from event.inbox i where i.session_id = acking.id and i.id <= through;
+end
+$$;
+comment on function event._ack(oid, uuid, text) is 'event.ack for a caller.';
+
+create function event.ack(session uuid, through text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into event._call (command, session, through) values ('ack', ack.session, ack.through);
 end
 $$;
 comment on function event.ack(uuid, text) is 'Everything up to and including that event is done: it leaves the inbox.';

@@ -1,4 +1,4 @@
--- What is installed here, and who is asking.
+-- What is installed here, and how far delivery is.
 
 create table event.installation (
     only_one boolean primary key default true check (only_one),
@@ -51,21 +51,20 @@ as $$ select upper(lpad(to_hex((lsn - '0/0'::pg_lsn)::bigint), 16, '0') || '-' |
 comment on function event._event_id(pg_lsn, bigint) is 'The text form of an event''s place.';
 
 create function event._reached() returns text
-language sql stable
+language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$ select event._event_id(p.lsn, p.number) from event._progress() p $$;
 comment on function event._reached() is 'No event that was delivered has a higher id.';
 
--- In a security definer function current_user is the definer; the role that asks is the one set with SET ROLE, or else
--- the one that logged in.
-create function event._caller() returns regrole
-language sql stable
+-- A large transaction is stored in pieces; a reader must see all of it or nothing.
+create function event._unfinished() returns text
+language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select oid::regrole from pg_roles
-    where rolname = case when current_setting('role') = 'none' then session_user else current_setting('role')::name end
+    select left(event._event_id(p.lsn, 0), 16) from event._progress() p where p.number not in (0, 4294967295)
 $$;
-comment on function event._caller() is 'The role that asks: the one of SET ROLE, or the one that logged in.';
+comment on function event._unfinished() is
+    'The commit LSN, in 16 hexadecimal digits, of a transaction of which only a part is stored yet; NULL: there is none.';
 
 create function event._slot() returns name
 language sql stable security definer
@@ -102,8 +101,8 @@ as $$
 declare
     slot constant name := event._slot();
     block_size constant numeric := current_setting('wal_block_size')::numeric;
-    target pg_lsn := pg_current_wal_insert_lsn();
-    into_block numeric := mod(target - '0/0'::pg_lsn, block_size);
+    target pg_lsn;
+    into_block numeric;
     -- An asynchronous commit is flushed within three times wal_writer_delay (manual, section 30.4). What is not flushed by
     -- then is no commit, and may not be flushed for long.
     flushed_by constant timestamptz := clock_timestamp() + 3 * current_setting('wal_writer_delay')::interval;
@@ -112,10 +111,32 @@ declare
     is_active boolean;
     reply timestamptz;
     has_looked boolean := false;
+    waiting text;
 begin
     if timeout is null then
         raise exception 'timeout must not be null' using errcode = 'null_value_not_allowed';
     end if;
+    -- A subscription that waits takes effect at a place of its own: everything from there on is delivered. By an older snapshot
+    -- that cannot be seen.
+    while current_setting('transaction_isolation') = 'read committed' loop
+        select min(s.relation::regclass::text) into waiting
+        from event.subscription s join event.session x on x.id = s.session_id
+        where s.waiting and s.ended is null
+          and (x.owner = (select r.oid from pg_roles r where r.rolname = current_user)
+               or x.id::text = current_setting('event.current_session', true));
+        exit when waiting is null;
+        if clock_timestamp() > give_up then
+            raise exception 'a subscription to table "%" has not taken effect within %', waiting, timeout
+                using errcode = 'query_canceled',
+                      detail = 'The running program has to prepare the table first, with a short lock.',
+                      hint = case when exists (select from pg_replication_slots s where s.slot_name = slot and s.active)
+                             then 'The table is busy: wait longer, or run event.watch as its owner at a quiet moment.'
+                             else 'Start it: tidewire up --database-url ...' end;
+        end if;
+        perform pg_sleep(0.001);
+    end loop;
+    target := pg_current_wal_insert_lsn();
+    into_block := mod(target - '0/0'::pg_lsn, block_size);
     -- Behind a page header nothing has been written yet: the position that will be streamed is the one before the
     -- header (24 bytes, 40 at the start of a segment).
     if into_block in (24, 40) then

@@ -19,7 +19,7 @@ $$;
 
 grant execute on function
     event.session_create(text, boolean), event.session_attach(uuid), event.session_detach(uuid),
-    event.session_delete(uuid), event.session_share(uuid, name), event.session_pin(uuid),
+    event.session_delete(uuid), event.session_share(uuid, name), event.session_unshare(uuid, name), event.session_pin(uuid),
     event.subscribe_table(uuid, meta.relation_id), event.subscribe_table(meta.relation_id),
     event.subscribe_column(uuid, meta.column_id), event.subscribe_column(meta.column_id),
     event.subscribe_row(uuid, meta.row_id), event.subscribe_row(meta.row_id),
@@ -30,20 +30,24 @@ to public;
 
 -- What the functions above call with the caller's rights; each checks for itself what it is given.
 grant execute on function
-    event._caller(), event._slot(), event._is_caught_up(), event._replied_at(), event._publication(), event._relation(meta.relation_id), event._mirror_of(text, text), event._mirrors(oid), event._attnum(oid, text),
-    event._key_attnums(oid), event._key_names(meta.row_id), event._key_text(oid, text[], text[]), event._pinned_text(anyelement),
+    event._slot(), event._is_caught_up(), event._replied_at(), event._reached(), event._unfinished(), event._publication(),
+    event._relation(meta.relation_id), event._mirror_of(text, text), event._mirrors(oid), event._attnum(oid, text),
+    event._key_attnums(oid), event._key_names(meta.row_id), event._key_type(oid, smallint), event._has_domain(oid),
+    event._key_text(oid, text[], text[]), event._pinned_text(anyelement),
     event._partition_tree(oid), event._leaves(oid), event._check_watchable(oid), event._narrow_publications(oid),
     event._has_virtual_column(oid),
     event._subscribe(uuid, text, oid, smallint, smallint[], text[]),
     event._is_watched(oid), event._is_published(oid), event._tidewire_may_alter(oid), event._caller_may_alter(oid),
-    event._watch_as_caller(oid), event._watch_explicitly(oid), event._note_own_watch(oid, boolean), event._unwatch(oid),
     event._publish(oid), event._patience(timestamptz),
-    event._may_use(oid, regrole, regrole[]),
+    event._may_use(oid, regrole, regrole[]), event._session_exists(uuid), event._readable_session(uuid),
     event._notification(event.journal, text, text[], integer), event._visible_part(text, text[])
 to public;
 
-grant select on event.installation, event.session, event.subscription, event.change, event.status to public;
+grant select on event.installation, event.session, event.subscription, event.change, event.status, event._readable to public;
 grant select, delete on event.event to public;
+-- The one way in. The caller's name is not among the columns: PostgreSQL fills it in.
+grant insert (command, session, subscription, kind, relation, attnum, key_attnums, key, name, durable, explicit, through),
+      select (result) on event._call to public;
 
 alter table event.session enable row level security;
 create policy session_reader on event.session for select

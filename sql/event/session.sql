@@ -28,8 +28,8 @@ as $$
 $$;
 comment on function event._may_use(oid, regrole, regrole[]) is 'Whether a role may use a session of this owner, shared with these roles.';
 
-create function event._session(session uuid) returns event.session
-language plpgsql stable security definer
+create function event._session(caller oid, session uuid) returns event.session
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -47,7 +47,7 @@ begin
         raise exception 'session "%" does not exist', session
             using errcode = 'undefined_object', hint = 'Create one with event.session_create().';
     end if;
-    if not event._may_use(event._caller(), found_session.owner, found_session.shared_with) then
+    if not event._may_use(caller, found_session.owner, found_session.shared_with) then
         raise exception 'permission denied for session "%"', session
             using errcode = 'insufficient_privilege',
                   hint = 'Its owner can let you in: select event.session_share(session, role).';
@@ -55,22 +55,22 @@ begin
     return found_session;
 end
 $$;
-comment on function event._session(uuid) is 'The session, or the current one for NULL; an error unless the caller may use it.';
+comment on function event._session(oid, uuid) is 'The session, or the current one for NULL; an error unless the caller may use it.';
 
-create function event._owned_session(session uuid) returns event.session
-language plpgsql stable security definer
+create function event._owned_session(caller oid, session uuid) returns event.session
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    found_session constant event.session := event._session(session);
+    found_session constant event.session := event._session(caller, session);
 begin
-    if not pg_has_role(event._caller(), found_session.owner, 'usage') then
+    if not pg_has_role(caller, found_session.owner, 'usage') then
         raise exception 'must be owner of session "%"', found_session.id using errcode = 'insufficient_privilege';
     end if;
     return found_session;
 end
 $$;
-comment on function event._owned_session(uuid) is 'The session; an error unless the caller is its owner.';
+comment on function event._owned_session(oid, uuid) is 'The session; an error unless the caller is its owner.';
 
 -- The lock says that a connection holds the session: it goes with the connection, however that ends.
 create function event._hold(session uuid) returns void
@@ -83,48 +83,61 @@ end
 $$;
 comment on function event._hold(uuid) is 'Marks the session as held by this connection until it closes.';
 
-create function event.session_create(name text default null, durable boolean default true) returns uuid
-language plpgsql volatile security definer
+create function event._session_create(caller oid, name text, durable boolean) returns uuid
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    caller constant regrole := event._caller();
     created event.session;
 begin
-    if session_create.durable is null then
+    if _session_create.durable is null then
         raise exception 'durable must be true or false' using errcode = 'null_value_not_allowed';
     end if;
-    if session_create.name = '' or octet_length(session_create.name) > 200 then
+    if _session_create.name = '' or octet_length(_session_create.name) > 200 then
         raise exception 'a session''s name has 1 to 200 bytes' using errcode = 'invalid_parameter_value';
     end if;
     insert into event.session as s (name, owner, durable, pinned)
-    values (session_create.name, caller, session_create.durable, not session_create.durable)
+    values (_session_create.name, _session_create.caller, _session_create.durable, not _session_create.durable)
     on conflict (owner, name) do update set name = excluded.name
     returning s.* into created;
-    if created.durable <> session_create.durable then
-        raise exception 'session "%" exists and is %', session_create.name,
+    if created.durable <> _session_create.durable then
+        raise exception 'session "%" exists and is %', _session_create.name,
                 case when created.durable then 'durable' else 'not durable' end
             using errcode = 'duplicate_object',
                   hint = 'Choose another name, or delete it with event.session_delete(session).';
     end if;
-    perform event.session_attach(created.id);
+    perform event._session_attach(_session_create.caller, created.id);
     return created.id;
+end
+$$;
+comment on function event._session_create(oid, text, boolean) is 'event.session_create for a caller.';
+
+create function event.session_create(name text default null, durable boolean default true) returns uuid
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    created uuid;
+begin
+    insert into event._call (command, name, durable)
+    values ('session_create', session_create.name, session_create.durable) returning result into created;
+    return created;
 end
 $$;
 comment on function event.session_create(text, boolean) is
     'Creates a session, attaches this connection and makes the session current. With a name that the caller has used before: attaches to that session.';
 
-create function event.session_attach(session uuid) returns void
-language plpgsql volatile security definer
+create function event._session_attach(caller oid, session uuid) returns void
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    attached event.session := event._session(session);
+    attached event.session := event._session(caller, session);
     seen text collate "C" := '';
     waiting record;
 begin
-    -- waits for who deletes the session or pins it
+    -- waits for a transaction that deletes the session or pins it
     update event.session s set attached_at = clock_timestamp() where s.id = attached.id returning s.* into attached;
     if not found then
         raise exception 'session "%" does not exist', session
@@ -139,46 +152,70 @@ begin
         select i.id, event._notification(j, i.kind, i.visible, 7999) as payload
         from event.inbox i join event.journal j on j.id = i.id
         where i.session_id = attached.id
-          -- a full queue would fail this; the engine says what is left out
+          -- a full queue would fail this; the engine reports what is left out
           and (select pg_notification_queue_usage() < 0.5)
         order by i.id
     loop
         perform pg_notify(attached.id::text, waiting.payload);
         seen := waiting.id;
     end loop;
-    -- What was put into the inbox between the look above and the moment that this LISTEN takes effect (the commit) is
-    -- sent by the engine, when it sees this message in the WAL.
+    -- What was stored between the query above and the moment that this LISTEN takes effect (the commit) is sent by the
+    -- engine, when it sees this message in the WAL.
     perform pg_logical_emit_message(true, 'tidewire', json_build_object('attach', attached.id, 'seen', seen)::text);
+end
+$$;
+comment on function event._session_attach(oid, uuid) is 'event.session_attach for a caller.';
+
+create function event.session_attach(session uuid) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into event._call (command, session) values ('session_attach', session_attach.session);
 end
 $$;
 comment on function event.session_attach(uuid) is
     'Listens on the channel named by the session''s id, makes the session current, and sends again, in order, what its inbox still holds.';
 
 create function event.session_detach(session uuid default null) returns void
-language plpgsql volatile security definer
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    detached constant event.session := event._session(session);
+    detached uuid;
 begin
-    execute format('unlisten %I', detached.id);
-    if current_setting('event.current_session', true) = detached.id::text then
+    insert into event._call (command, session) values ('session_detach', session_detach.session) returning result into detached;
+    execute format('unlisten %I', detached);
+    if current_setting('event.current_session', true) = detached::text then
         perform set_config('event.current_session', '', false);
     end if;
 end
 $$;
 comment on function event.session_detach(uuid) is 'Stops listening. The inbox keeps filling; attach again to get what was missed.';
 
-create function event.session_delete(session uuid) returns void
-language plpgsql volatile security definer
+create function event._session_delete(caller oid, session uuid) returns uuid
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    deleted constant event.session := event._owned_session(session);
+    deleted constant event.session := event._owned_session(caller, session);
 begin
     perform event._delete_session(deleted.id);
-    execute format('unlisten %I', deleted.id);
-    if current_setting('event.current_session', true) = deleted.id::text then
+    return deleted.id;
+end
+$$;
+comment on function event._session_delete(oid, uuid) is 'event.session_delete for a caller.';
+
+create function event.session_delete(session uuid) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    deleted uuid;
+begin
+    insert into event._call (command, session) values ('session_delete', session_delete.session) returning result into deleted;
+    execute format('unlisten %I', deleted);
+    if current_setting('event.current_session', true) = deleted::text then
         perform set_config('event.current_session', '', false);
     end if;
 end
@@ -195,34 +232,90 @@ begin
     delete from event.session s where s.id = session;
 end
 $$;
-comment on function event._delete_session(uuid) is 'Deletes a session whoever owns it. Tables that nobody watches any more are let go of by the sweep.';
+comment on function event._delete_session(uuid) is 'Deletes a session whoever owns it. Upkeep releases tables that have no subscription left.';
 
-create function event.session_share(session uuid, role name) returns void
-language plpgsql volatile security definer
+create function event._role(name text) returns oid
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    shared constant event.session := event._owned_session(session);
-    other oid := (select oid from pg_roles where rolname = role);
+    role constant oid := (select r.oid from pg_roles r where r.rolname = _role.name);
 begin
-    if other is null then
-        raise exception 'role "%" does not exist', role using errcode = 'undefined_object';
+    if role is null then
+        raise exception 'role "%" does not exist', _role.name using errcode = 'undefined_object';
     end if;
-    update event.session s set shared_with = s.shared_with || other::regrole
-    where s.id = shared.id and not other::regrole = any (s.shared_with);
+    return role;
+end
+$$;
+comment on function event._role(text) is 'The role of that name, or an error.';
+
+create function event._session_share(caller oid, session uuid, role text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    shared constant event.session := event._owned_session(caller, session);
+    other constant regrole := event._role(role);
+begin
+    update event.session s set shared_with = s.shared_with || other
+    where s.id = shared.id and not other = any (s.shared_with);
+end
+$$;
+comment on function event._session_share(oid, uuid, text) is 'event.session_share for a caller.';
+
+create function event.session_share(session uuid, role name) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into event._call (command, session, name) values ('session_share', session_share.session, session_share.role);
 end
 $$;
 comment on function event.session_share(uuid, name) is 'Lets another role attach to the session and see in it what its owner sees.';
 
-create function event.session_pin(session uuid default null) returns void
-language plpgsql volatile security definer
+create function event._session_unshare(caller oid, session uuid, role text) returns void
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    held constant event.session := event._owned_session(session);
+    shared constant event.session := event._owned_session(caller, session);
+    other constant regrole := event._role(role);
+begin
+    update event.session s set shared_with = array_remove(s.shared_with, other) where s.id = shared.id;
+end
+$$;
+comment on function event._session_unshare(oid, uuid, text) is 'event.session_unshare for a caller.';
+
+create function event.session_unshare(session uuid, role name) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into event._call (command, session, name) values ('session_unshare', session_unshare.session, session_unshare.role);
+end
+$$;
+comment on function event.session_unshare(uuid, name) is
+    'Takes back event.session_share. A role that knows the session''s id can still LISTEN on its channel: to rule that out, delete the session and create another.';
+
+create function event._session_pin(caller oid, session uuid) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    held constant event.session := event._owned_session(caller, session);
 begin
     perform event._hold(held.id);
     update event.session s set pinned = true where s.id = held.id;
+end
+$$;
+comment on function event._session_pin(oid, uuid) is 'event.session_pin for a caller.';
+
+create function event.session_pin(session uuid default null) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into event._call (command, session) values ('session_pin', session_pin.session);
 end
 $$;
 comment on function event.session_pin(uuid) is 'Ties the session''s life to the connections that hold it: it is deleted soon after the last one closes.';

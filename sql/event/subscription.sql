@@ -11,6 +11,7 @@ create table event.subscription (
     visible smallint[],
     durable boolean not null,
     created_at timestamptz not null default clock_timestamp(),
+    waiting boolean not null default false,
     ended text,
     check ((attnum is not null) = (kind in ('column', 'field'))),
     check ((key is not null) = (kind in ('row', 'field')))
@@ -19,6 +20,7 @@ create unique index subscription_target
     on event.subscription (session_id, kind, relation, coalesce(attnum, 0), coalesce(key, '{}'))
     where ended is null;
 create index subscription_relation on event.subscription (relation);
+create index subscription_waiting on event.subscription (relation) where waiting;
 comment on table event.subscription is
     'One row a subscription. It is in Tidewire''s own publication: the engine learns of it from the WAL, at its exact place among the changes.';
 comment on column event.subscription.relation is 'The table''s oid (the root''s, of a partitioned one): a subscription follows its table through renames. Read it as relation::regclass.';
@@ -27,7 +29,43 @@ comment on column event.subscription.key_attnums is 'The primary key''s columns 
 comment on column event.subscription.key is 'The key''s values in PostgreSQL''s text form (numbers without zeros at the end), in the key''s order.';
 comment on column event.subscription.visible is 'The columns that the session''s owner may see; NULL: all.';
 comment on column event.subscription.durable is 'As the session''s.';
-comment on column event.subscription.ended is 'Why the subscription ended; the row goes once the session has been told.';
+comment on column event.subscription.waiting is
+    'The table is not watched yet: the subscription takes effect as soon as the running program has prepared it. event.sync() waits for that.';
+comment on column event.subscription.ended is 'Why the subscription ended; the row is deleted once that is delivered.';
+
+-- An ending is a row of its own, since a row of event.subscription can be locked by its session: a role that has lost a privilege
+-- could go on reading for as long as it holds that lock.
+create table event.ending (
+    id uuid primary key,
+    session_id uuid not null,
+    durable boolean not null,
+    waiting boolean not null,
+    reason text not null,
+    delivered boolean not null default false
+);
+comment on table event.ending is
+    'Subscriptions that ended by themselves. The engine learns of each from the WAL and routes nothing to it from there on; only Tidewire''s own role can lock or write these rows.';
+comment on column event.ending.id is 'The subscription.';
+comment on column event.ending.waiting is 'The subscription never took effect.';
+comment on column event.ending.delivered is 'The session has its subscription_ended event; upkeep deletes the row with the subscription''s.';
+
+create function event._end(subscriptions uuid[], reason text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    insert into event.ending (id, session_id, durable, waiting, reason)
+    select s.id, s.session_id, s.durable, s.waiting, _end.reason
+    from event.subscription s where s.id = any (_end.subscriptions)
+    on conflict (id) do nothing;
+    -- a row that its session holds locked is left to upkeep: the ending does not depend on it
+    update event.subscription s set ended = _end.reason
+    where s.ended is null and s.id in (
+        select t.id from event.subscription t where t.id = any (_end.subscriptions) for update skip locked);
+end
+$$;
+comment on function event._end(uuid[], text) is 'Ends subscriptions, whatever locks their sessions hold.';
 
 create table event.route (
     subscription_id uuid primary key,
@@ -54,7 +92,66 @@ set quote_all_identifiers = off
 as $$ select format('%s', value) $$;
 comment on function event._pinned_text(anyelement) is 'A value''s text as the engine sees it in the WAL''s stream.';
 
--- Runs with the caller's rights: a cast may run code that belongs to a type.
+-- A domain's check is code of the domain's owner. It must not run as the role that subscribes, and is not needed to find a row.
+create function event._has_domain(type oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive part (oid) as (
+        select _has_domain.type
+        union
+        select n.oid
+        from part p join pg_type t on t.oid = p.oid
+        cross join lateral (
+            select t.typelem where t.typelem <> 0
+            union all
+            select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+            union all
+            select r.rngsubtype from pg_range r where r.rngtypid = t.oid
+            union all
+            select r.rngtypid from pg_range r where to_jsonb(r) ->> 'rngmultitypid' = t.oid::text
+        ) n (oid)
+    )
+    select exists (select from part p join pg_type t on t.oid = p.oid where t.typtype = 'd')
+$$;
+comment on function event._has_domain(oid) is 'Whether values of the type contain values of a domain.';
+
+create function event._key_type(relation oid, attnum smallint, out type oid, out typmod integer)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    element oid;
+    element_typmod integer;
+begin
+    select a.atttypid, a.atttypmod into type, typmod from pg_attribute a where a.attrelid = relation and a.attnum = _key_type.attnum;
+    loop
+        select t.typbasetype, case when t.typtypmod >= 0 then t.typtypmod else typmod end into element, element_typmod
+        from pg_type t where t.oid = type and t.typtype = 'd';
+        exit when not found;
+        type := element;
+        typmod := element_typmod;
+    end loop;
+    -- of an array of a domain the elements are read as the domain's base type
+    select e.oid into element from pg_type t join pg_type e on e.oid = t.typelem and e.typtype = 'd'
+    where t.oid = type and t.typsubscript = 'array_subscript_handler'::regproc;
+    while found loop
+        select b.oid, b.typarray into element, type from pg_type d join pg_type b on b.oid = d.typbasetype where d.oid = element;
+        perform from pg_type t where t.oid = element and t.typtype = 'd';
+    end loop;
+    if type = 0 or event._has_domain(type) then
+        raise exception 'rows of "%" cannot be named by their key', relation::regclass
+            using errcode = 'feature_not_supported',
+                  detail = 'A key column''s type contains a domain, whose check is code of its owner and would run as the subscriber.',
+                  hint = 'Subscribe to the table or to a column.';
+    end if;
+end
+$$;
+comment on function event._key_type(oid, smallint) is
+    'The type as which a key column''s values are read: without domains, so that no code of the table''s owner runs.';
+
+-- Runs with the caller's rights. What it calls are the input and output functions of types without domains: those are C code
+-- that only a superuser can install.
 create function event._key_text(relation oid, columns text[], given text[]) returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -67,7 +164,8 @@ declare
     at integer;
     type_name text;
     category "char";
-    base_type regtype;
+    base_type oid;
+    base_typmod integer;
     value text;
 begin
     if key_attnums is null then
@@ -88,24 +186,16 @@ begin
         if given[at] is null then
             raise exception 'a key value is never null (column "%")', columns[at] using errcode = 'null_value_not_allowed';
         end if;
-        with recursive base (oid) as (
-            select a.atttypid from pg_attribute a where a.attrelid = relation and a.attnum = key_attnum
-            union all
-            select t.typbasetype from base b join pg_type t on t.oid = b.oid and t.typtype = 'd'
-        )
-        select format_type(a.atttypid, a.atttypmod), t.typcategory,
-               (select b.oid from base b join pg_type t on t.oid = b.oid and t.typtype <> 'd')
-        into type_name, category, base_type
-        from pg_attribute a join pg_type t on t.oid = a.atttypid
-        where a.attrelid = relation and a.attnum = key_attnum;
+        select k.type, k.typmod into base_type, base_typmod from event._key_type(relation, key_attnum) k;
+        select format_type(t.oid, base_typmod), t.typcategory into type_name, category from pg_type t where t.oid = base_type;
         begin
             -- A cast would cut a text that is too long for the column, and name another row.
             execute format(case when category in ('S', 'V', 'A', 'C')
                                 then 'select event._pinned_text(v) from jsonb_to_record(jsonb_build_object(''v'', %L::text)) as r(v %s)'
                                 else 'select event._pinned_text(%L::%s)' end, given[at], type_name) into value;
             -- Of numbers that are equal the engine knows one spelling (src/subscription/key.rs).
-            value := case when base_type = 'numeric'::regtype then trim_scale(value::numeric)::text
-                          when base_type in ('float4'::regtype, 'float8'::regtype) and value = '-0' then '0'
+            value := case when base_type = 'numeric'::regtype::oid then trim_scale(value::numeric)::text
+                          when base_type in ('float4'::regtype::oid, 'float8'::regtype::oid) and value = '-0' then '0'
                           else value end;
         exception when data_exception or check_violation then
             raise exception '"%" is no value of key column "%"', left(given[at], 200), columns[at]
@@ -159,44 +249,77 @@ end
 $$;
 comment on function event._check_target(text, oid, smallint, smallint[], text[]) is 'An error unless the table has the column, and a key of this form.';
 
-create function event._subscribe(session uuid, kind text, relation oid, attnum smallint, key_attnums smallint[], key text[])
-returns uuid
-language plpgsql volatile security definer
+create function event._do_subscribe(
+    caller oid, session uuid, kind text, relation oid, attnum smallint, key_attnums smallint[], key text[]) returns uuid
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    subscriber constant event.session := event._session(session);
+    subscriber constant event.session := event._session(caller, session);
+    waits boolean;
     visible smallint[];
     subscription uuid;
 begin
-    perform event._keep_watched(relation);
+    -- By an older snapshot it cannot be told what the table is now: then upkeep looks, after the commit.
+    waits := current_setting('transaction_isolation') <> 'read committed' or not event._keep_watched(relation);
     perform event._check_watchable(relation);
     perform event._check_target(kind, relation, attnum, key_attnums, key);
-    -- Both: what the owner may not see must not reach the session, and who shares a session gains nothing by it.
-    perform event._check_readable(event._caller(), kind, relation, attnum);
+    -- Both: what the owner may not see must not reach the session, and a role with which it is shared gains nothing by it.
+    perform event._check_readable(caller, kind, relation, attnum);
     perform event._check_readable(subscriber.owner, kind, relation, attnum);
-    perform event._watch(relation);
-    -- from here on nothing is taken from the table
-    perform event._check_target(kind, relation, attnum, key_attnums, key);
+    waits := waits or not event._is_watched(relation);
+    if waits and not event._is_watched(relation) and not event._tidewire_may_alter(relation) then
+        raise exception 'must be owner of table "%"', relation::regclass
+            using errcode = 'insufficient_privilege',
+                  detail = 'Watching a table adds it to a publication and changes its replica identity, which only its owner may do.',
+                  hint = format('Ask its owner or a superuser to run once: select event.watch(%L);', relation::regclass);
+    end if;
     visible := event._visible(subscriber.owner, relation);
+    -- one that ended and is not removed yet
+    delete from event.subscription s using event.ending e
+    where e.id = s.id and s.session_id = subscriber.id and s.kind = _do_subscribe.kind and s.relation = _do_subscribe.relation
+      and s.ended is null and s.attnum is not distinct from _do_subscribe.attnum and s.key is not distinct from _do_subscribe.key;
     loop
-        insert into event.subscription as s (session_id, kind, relation, attnum, key_attnums, key, visible, durable)
-        values (subscriber.id, _subscribe.kind, _subscribe.relation, _subscribe.attnum, _subscribe.key_attnums,
-                _subscribe.key, visible, subscriber.durable)
+        insert into event.subscription as s (session_id, kind, relation, attnum, key_attnums, key, visible, durable, waiting)
+        values (subscriber.id, _do_subscribe.kind, _do_subscribe.relation, _do_subscribe.attnum, _do_subscribe.key_attnums,
+                _do_subscribe.key, visible, subscriber.durable, waits)
         on conflict do nothing
         returning s.id into subscription;
         exit when subscription is not null;
         select s.id into subscription from event.subscription s
-        where s.session_id = subscriber.id and s.kind = _subscribe.kind and s.relation = _subscribe.relation
-          and s.attnum is not distinct from _subscribe.attnum and s.key is not distinct from _subscribe.key
+        where s.session_id = subscriber.id and s.kind = _do_subscribe.kind and s.relation = _do_subscribe.relation
+          and s.attnum is not distinct from _do_subscribe.attnum and s.key is not distinct from _do_subscribe.key
           and s.ended is null;
         exit when subscription is not null;
     end loop;
+    if waits then
+        raise notice 'the subscription to table "%" does not take effect yet', relation::regclass
+            using detail = 'After the commit Tidewire prepares the table, and the subscription takes effect there.',
+                  hint = 'After the commit, "select event.sync()" returns once that is so.';
+    end if;
+    return subscription;
+end
+$$;
+comment on function event._do_subscribe(oid, uuid, text, oid, smallint, smallint[], text[]) is
+    'Subscribes for a caller, after every check. It takes no lock on the table: where the table has to be prepared, the running program does that.';
+
+create function event._subscribe(session uuid, kind text, relation oid, attnum smallint, key_attnums smallint[], key text[])
+returns uuid
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    subscription uuid;
+begin
+    insert into event._call (command, session, kind, relation, attnum, key_attnums, key)
+    values ('subscribe', _subscribe.session, _subscribe.kind, _subscribe.relation, _subscribe.attnum, _subscribe.key_attnums,
+            _subscribe.key)
+    returning result into subscription;
     return subscription;
 end
 $$;
 comment on function event._subscribe(uuid, text, oid, smallint, smallint[], text[]) is
-    'Subscribes after every check. The subscribe_* functions call it with a key in its text form.';
+    'What the subscribe_* functions have in common; a key is in its text form.';
 
 create function event.subscribe_table(session uuid, relation_id meta.relation_id) returns uuid
 language plpgsql volatile
@@ -205,7 +328,6 @@ as $$
 declare
     relation constant oid := event._relation(relation_id);
 begin
-    perform event._watch_as_caller(relation);
     return event._subscribe(session, 'table', relation, null, null, null);
 end
 $$;
@@ -218,7 +340,6 @@ declare
     relation constant oid := event._relation((column_id).relation_id);
     attnum constant smallint := event._attnum(relation, (column_id).name);
 begin
-    perform event._watch_as_caller(relation);
     return event._subscribe(session, 'column', relation, attnum, null, null);
 end
 $$;
@@ -231,7 +352,6 @@ declare
     relation constant oid := event._relation(meta._relation_of(row_id));
     key constant text[] := event._key_text(relation, event._key_names(row_id), (row_id).pk_values);
 begin
-    perform event._watch_as_caller(relation);
     return event._subscribe(session, 'row', relation, null, event._key_attnums(relation), key);
 end
 $$;
@@ -249,7 +369,6 @@ begin
         raise exception 'the field''s column is of another relation than its row' using errcode = 'invalid_parameter_value';
     end if;
     attnum := event._attnum(relation, ((field_id).column_id).name);
-    perform event._watch_as_caller(relation);
     return event._subscribe(session, 'field', relation, attnum, event._key_attnums(relation), key);
 end
 $$;
@@ -276,8 +395,8 @@ comment on function event.subscribe_row(meta.row_id) is 'subscribe_row for the c
 comment on function event.subscribe_field(uuid, meta.field_id) is 'Tells the session of the row''s row_delete and of each field_update of the field.';
 comment on function event.subscribe_field(meta.field_id) is 'subscribe_field for the current session.';
 
-create function event.unsubscribe(subscription uuid) returns void
-language plpgsql volatile security definer
+create function event._do_unsubscribe(caller oid, subscription uuid) returns void
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -287,8 +406,18 @@ begin
     if not found then
         raise exception 'subscription "%" does not exist', subscription using errcode = 'undefined_object';
     end if;
-    perform event._session(ending.session_id);
+    perform event._session(caller, ending.session_id);
     delete from event.subscription s where s.id = subscription;
+end
+$$;
+comment on function event._do_unsubscribe(oid, uuid) is 'event.unsubscribe for a caller.';
+
+create function event.unsubscribe(subscription uuid) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into event._call (command, subscription) values ('unsubscribe', unsubscribe.subscription);
 end
 $$;
 comment on function event.unsubscribe(uuid) is 'Ends a subscription. What the inbox already holds of it stays.';

@@ -7,6 +7,7 @@ create table event.watched (
     description text not null,
     key_attnums smallint[],
     dropped smallint[] not null default '{}',
+    look_again_until xid8,
     release_after timestamptz not null default '-infinity',
     since timestamptz not null default clock_timestamp()
 );
@@ -15,6 +16,8 @@ comment on column event.watched.explicit is 'The owner asked for it with event.w
 comment on column event.watched.key_attnums is 'The primary key''s column numbers when last looked at.';
 comment on column event.watched.release_after is 'Putting it back, or setting the identity of a partition, failed: not to be tried again before.';
 comment on column event.watched.dropped is 'The numbers of the columns that were dropped when last looked at.';
+comment on column event.watched.look_again_until is
+    'Transactions before this one were open when a column or the key went, and may have subscribed by what was there before: until they have ended, subscriptions are looked at again.';
 comment on column event.watched.description is 'What the table is made of (event._describe): the engine reads it from the WAL.';
 
 create table event.identity (
@@ -50,24 +53,20 @@ set search_path = pg_catalog, pg_temp
 as $$ select pg_has_role(current_user, c.relowner, 'usage') from pg_class c where c.oid = relation $$;
 comment on function event._tidewire_may_alter(oid) is 'Whether Tidewire''s own role owns the relation, by membership or as a superuser.';
 
--- Whoever takes something from a watched table (lets go of it, follows a dropped column) has first to have its row in
--- event.watched for itself: it then sees every subscription there is, and what subscribes later sees what it took.
+-- A transaction that takes something from a watched table (releases it, follows a dropped column) first locks its row here. It then
+-- sees every subscription that there is, and a later subscription sees what was taken. The lock is the weakest that does this: it
+-- keeps nobody from bringing the description up to date.
 create function event._keep_watched(relation oid) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if current_setting('transaction_isolation') = 'read committed' then
-        perform from event.watched w where w.relation = _keep_watched.relation for key share;
-    else
-        -- what was taken from the table since the caller's snapshot is then a serialization failure
-        perform from event.watched w where w.relation = _keep_watched.relation for share;
-    end if;
+    perform from event.watched w where w.relation = _keep_watched.relation for key share;
     return found;
 end
 $$;
 comment on function event._keep_watched(oid) is
-    'Sees to it that a watched table stays so until the caller''s transaction ends, and waits for whoever is taking that back; false when it is not watched.';
+    'Keeps a watched table watched until the caller''s transaction ends, and waits for a transaction that is releasing it; false when it is not watched.';
 
 create function event._note_watch(relation oid, explicit boolean) returns void
 language plpgsql volatile
@@ -95,29 +94,29 @@ end
 $$;
 comment on function event._note_watch(oid, boolean) is 'Remembers a table''s replica identity before it is changed.';
 
-create function event._check_owner(relation oid) returns void
+create function event._check_owner(caller oid, relation oid) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if pg_has_role(event._caller(), (select c.relowner from pg_class c where c.oid = relation), 'usage') is not true then
+    if pg_has_role(caller, (select c.relowner from pg_class c where c.oid = relation), 'usage') is not true then
         raise exception 'must be owner of table "%"', relation::regclass using errcode = 'insufficient_privilege';
     end if;
 end
 $$;
-comment on function event._check_owner(oid) is 'An error unless the caller owns the table.';
+comment on function event._check_owner(oid, oid) is 'An error unless the caller owns the table.';
 
-create function event._note_own_watch(relation oid, explicit boolean) returns void
-language plpgsql volatile security definer
+create function event._note_own_watch(caller oid, relation oid) returns void
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform event._check_watchable(relation);
-    perform event._check_owner(relation);
-    perform event._note_watch(relation, explicit);
+    perform event._check_owner(caller, relation);
+    perform event._note_watch(relation, true);
 end
 $$;
-comment on function event._note_own_watch(oid, boolean) is 'event._note_watch for a table''s owner, who then sets the replica identity with rights of its own.';
+comment on function event._note_own_watch(oid, oid) is 'event._note_watch for a table''s owner, who then sets the replica identity with rights of its own.';
 
 -- Milliseconds, for lock_timeout. Short: while an ALTER waits for its lock, every writer of the table queues up behind it;
 -- and with many partitions those that are locked already wait for the others too.
@@ -170,39 +169,18 @@ set search_path = pg_catalog, pg_temp
 as $$ select publication from event.installation $$;
 comment on function event._publication() is 'The name of Tidewire''s publication in this database.';
 
-create function event._watch(relation oid) returns void
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if event._keep_watched(relation) and event._is_watched(relation) then
-        return;
-    end if;
-    if not event._tidewire_may_alter(relation) then
-        raise exception 'must be owner of table "%"', relation::regclass
-            using errcode = 'insufficient_privilege',
-                  detail = 'Watching a table adds it to a publication and changes its replica identity, which only its owner may do.',
-                  hint = format('Ask its owner or a superuser to run once: select event.watch(%L);', relation::regclass);
-    end if;
-    perform event._note_watch(relation, false);
-    perform event._publish(relation);
-end
-$$;
-comment on function event._watch(oid) is 'Starts watching a table with the rights of Tidewire''s own role.';
-revoke execute on function event._watch(oid) from public;
-
-create function event._watch_explicitly(relation oid) returns void
-language plpgsql volatile security definer
+create function event._watch(caller oid, relation oid) returns void
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform event._check_watchable(relation);
-    perform event._check_owner(relation);
+    perform event._check_owner(caller, relation);
     perform event._note_watch(relation, true);
     perform event._publish(relation);
 end
 $$;
-comment on function event._watch_explicitly(oid) is 'event.watch with the rights of Tidewire''s own role, for the table''s owner.';
+comment on function event._watch(oid, oid) is 'event.watch with the rights of Tidewire''s own role, for the table''s owner.';
 
 create function event._caller_may_alter(relation oid) returns boolean
 language sql stable
@@ -214,20 +192,6 @@ as $$
 $$;
 comment on function event._caller_may_alter(oid) is 'Whether the caller may do itself what watching needs: it owns the table and the publication.';
 
-create function event._watch_as_caller(relation oid) returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform event._check_watchable(relation);
-    if not event._is_watched(relation) and not event._tidewire_may_alter(relation) and event._caller_may_alter(relation) then
-        perform event._note_own_watch(relation, false);
-        perform event._publish(relation);
-    end if;
-end
-$$;
-comment on function event._watch_as_caller(oid) is 'Starts watching with the caller''s rights where they are the only ones that suffice.';
-
 create function event.watch(relation regclass) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -238,7 +202,7 @@ begin
     end if;
     perform event._check_watchable(relation);
     if event._tidewire_may_alter(relation) then
-        perform event._watch_explicitly(relation);
+        insert into event._call (command, relation) values ('watch', watch.relation);
         return;
     end if;
     if not event._caller_may_alter(relation) then
@@ -249,24 +213,24 @@ begin
                                 (select c.relowner::regrole from pg_class c where c.oid = relation),
                                 (select p.pubowner::regrole from pg_publication p where p.pubname = event._publication()));
     end if;
-    perform event._note_own_watch(relation, true);
+    insert into event._call (command, relation) values ('note_watch', watch.relation);
     perform event._publish(relation);
 end
 $$;
 comment on function event.watch(regclass) is
     'Run once by a table''s owner: lets others subscribe to the table (each needs SELECT), without a lock at that moment. Stays until event.unwatch.';
 
-create function event._unwatch(relation oid) returns void
-language plpgsql volatile security definer
+create function event._unwatch(caller oid, relation oid) returns void
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform event._check_owner(relation);
+    perform event._check_owner(caller, relation);
     update event.watched w set explicit = false where w.relation = _unwatch.relation;
     perform event._release(relation);
 end
 $$;
-comment on function event._unwatch(oid) is 'event.unwatch with the rights of Tidewire''s own role, for the table''s owner.';
+comment on function event._unwatch(oid, oid) is 'event.unwatch with the rights of Tidewire''s own role, for the table''s owner.';
 
 create function event.unwatch(relation regclass) returns void
 language plpgsql volatile
@@ -276,7 +240,7 @@ begin
     if relation is null then
         raise exception 'relation must not be null' using errcode = 'null_value_not_allowed';
     end if;
-    perform event._unwatch(relation);
+    insert into event._call (command, relation) values ('unwatch', unwatch.relation);
     if event._caller_may_alter(relation) and not event._tidewire_may_alter(relation) then
         perform event._release(relation);
     end if;

@@ -70,17 +70,12 @@ impl Capture {
         }
         let Some(id) = row.uuid("id") else { return Ok(()) };
         let is_gone = new.is_none();
-        // an update does not carry a long key that it leaves as it is: of an ended subscription the rest is enough
-        let ended = row.text("ended").filter(|_| !is_gone).and_then(|reason| {
-            Some(Ended {
-                id,
-                session: row.uuid("session_id")?,
-                durable: row.is_true("durable"),
-                reason: reason.to_owned(),
-            })
-        });
-        let is_made = !is_gone && ended.is_none() && table == ControlTable::Subscription;
+        // an update notes that it ended, or that it has waited long enough
+        let is_made = !is_gone && table == ControlTable::Subscription && row.text("ended").is_none();
+        let waits_for = row.text("relation").filter(|_| is_made && row.is_true("waiting"));
+        let waits_for = waits_for.and_then(|relation| relation.parse().ok());
         let subscription = is_made.then(|| row.subscription()).flatten();
+        let ended = row.ended(id).filter(|_| table == ControlTable::Ending && !is_gone);
         let Some(place) = self.next_id()? else { return Ok(()) };
         match table {
             ControlTable::Session if is_gone => {
@@ -88,14 +83,20 @@ impl Capture {
                 self.batch.deleted_sessions.push(id);
             }
             ControlTable::Session | ControlTable::Watched | ControlTable::Gap => {}
+            ControlTable::Ending => {
+                if let Some(ended) = ended {
+                    self.ended(place, &ended)?;
+                }
+            }
             ControlTable::Subscription if is_gone => {
                 if self.index.remove(id) {
                     self.batch.routes.push(RouteChange::Remove(id));
                 }
             }
-            ControlTable::Subscription => match (subscription, ended) {
-                (_, Some(ended)) => self.ended(place, &ended)?,
-                (Some(subscription), None) => {
+            ControlTable::Subscription if !is_made => {}
+            ControlTable::Subscription => match (waits_for, subscription) {
+                (Some(relation), _) => drop(self.waiting.send(relation)),
+                (None, Some(subscription)) => {
                     let key = subscription.selector.key().into_iter().flatten();
                     self.batch.weigh(key.map(String::len).sum());
                     self.batch.routes.push(RouteChange::Add(subscription.clone()));
@@ -134,7 +135,7 @@ impl Capture {
 
     fn ended(&mut self, place: EventId, ended: &Ended) -> Result<()> {
         self.batch.routes.push(RouteChange::End(ended.id));
-        if !self.index.remove(ended.id) {
+        if !self.index.remove(ended.id) && !ended.waiting {
             return Ok(());
         }
         let mut body = format!("\"subscription_id\" : \"{}\", \"reason\" : ", ended.id);
@@ -158,11 +159,13 @@ struct Gap {
     to: String,
 }
 
-/// A subscription that ended by itself.
+/// A row of `event.ending`: a subscription that ended by itself.
 struct Ended {
     id: Uuid,
     session: Uuid,
     durable: bool,
+    /// It never took effect.
+    waiting: bool,
     reason: String,
 }
 
@@ -204,6 +207,17 @@ impl<'a> Fields<'_, 'a> {
             reason: self.text("reason")?.to_owned(),
             from: self.text("from_id")?.to_owned(),
             to: self.text("to_id")?.to_owned(),
+        })
+    }
+
+    /// None of one that was delivered before.
+    fn ended(&self, id: Uuid) -> Option<Ended> {
+        Some(Ended {
+            id,
+            session: self.uuid("session_id")?,
+            durable: self.is_true("durable"),
+            waiting: self.is_true("waiting"),
+            reason: self.text("reason").filter(|_| !self.is_true("delivered"))?.to_owned(),
         })
     }
 

@@ -47,6 +47,7 @@ pub struct Capture {
     writing: bool,
     read: Read,
     altered: mpsc::UnboundedSender<u32>,
+    waiting: mpsc::UnboundedSender<u32>,
     delivered: watch::Sender<Delivered>,
     totals: HashMap<Uuid, i64, FxBuildHasher>,
     written: Written,
@@ -95,6 +96,8 @@ pub struct Outlets {
     /// Relations that were altered: who may see them may have changed. Unbounded: they are few, and the walk must not
     /// wait.
     pub altered: mpsc::UnboundedSender<u32>,
+    /// Relations that are to be prepared, since a subscription waits for that. Unbounded for the same reason.
+    pub waiting: mpsc::UnboundedSender<u32>,
     /// The position up to which everything has been delivered.
     pub delivered: watch::Sender<Delivered>,
 }
@@ -136,6 +139,7 @@ impl Capture {
             writing: false,
             read: Read::default(),
             altered: outlets.altered.clone(),
+            waiting: outlets.waiting.clone(),
             delivered: outlets.delivered.clone(),
             totals: known.totals.into_iter().collect(),
             written: Written::begin(done.id),

@@ -33,6 +33,7 @@ pub(super) enum ControlTable {
     Subscription,
     Session,
     Watched,
+    Ending,
     Gap,
 }
 
@@ -160,6 +161,7 @@ impl Capture {
             ("event", "subscription") => Some(ControlTable::Subscription),
             ("event", "session") => Some(ControlTable::Session),
             ("event", "watched") => Some(ControlTable::Watched),
+            ("event", "ending") => Some(ControlTable::Ending),
             ("event", "gap") => Some(ControlTable::Gap),
             _ => None,
         };

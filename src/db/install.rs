@@ -13,7 +13,7 @@ use super::slot;
 use crate::error::{Error, ErrorKind, Result};
 
 /// In the order in which they need each other.
-const FILES: [&str; 52] = [
+const FILES: [&str; 53] = [
     include_str!("../../sql/meta/identifier.sql"),
     include_str!("../../sql/meta/json.sql"),
     include_str!("../../sql/meta/object.sql"),
@@ -58,6 +58,7 @@ const FILES: [&str; 52] = [
     include_str!("../../sql/event/description.sql"),
     include_str!("../../sql/event/subscription.sql"),
     include_str!("../../sql/event/inbox.sql"),
+    include_str!("../../sql/event/call.sql"),
     include_str!("../../sql/event/read.sql"),
     include_str!("../../sql/event/retention.sql"),
     include_str!("../../sql/event/gap.sql"),
@@ -132,7 +133,7 @@ pub async fn install(client: &mut Client) -> Result<()> {
     transaction
         .batch_execute(
             "create publication tidewire for table only event.watched, only event.subscription, only event.session,
-                                               only event.gap;
+                                               only event.ending, only event.gap;
              comment on publication tidewire is 'Tidewire: the watched tables, and its own subscriptions.';
              -- With REPLICA IDENTITY FULL a writer's UPDATE of a generated column that is not published is an error.
              do $$ begin

@@ -92,6 +92,16 @@ pub async fn is_served(client: &Client) -> Result<bool> {
     Ok(client.query_one(sql, &[]).await.map_err(error)?.get(0))
 }
 
+/// Whether a subscription of the session has not taken effect yet, since its table is still to be prepared.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn waits(client: &Client, session: Uuid) -> Result<bool> {
+    let sql =
+        "select exists (select from event.subscription s where s.session_id = $1 and s.waiting and s.ended is null)";
+    Ok(client.query_one(sql, &[&session]).await.map_err(error)?.get(0))
+}
+
 /// Returns when all that was committed so far has been delivered.
 ///
 /// # Errors

@@ -244,7 +244,7 @@ pub async fn note_return(client: &mut Client, slot: &str, from: EventId, reached
 pub async fn begin_anew(client: &mut Client, slot: &str, has_moved: bool) -> Result<(Progress, Option<(Loss, u64)>)> {
     let transaction = client.transaction().await.map_err(error)?;
     transaction
-        .batch_execute("lock table event.watched, event.subscription in share row exclusive mode")
+        .batch_execute("lock table event.watched, event.subscription, event.ending in share row exclusive mode")
         .await
         .map_err(error)?;
     if has_moved {
@@ -275,8 +275,10 @@ pub async fn begin_anew(client: &mut Client, slot: &str, has_moved: bool) -> Res
              insert into event.described select relation, description from event.watched;
              delete from event.route;
              insert into event.route
-             select id, session_id, kind, case when ended is null then relation else 0 end, attnum, key, visible, durable
-             from event.subscription;
+             select s.id, s.session_id, s.kind, case when e.id is null then s.relation else 0 end, s.attnum, s.key, s.visible,
+                    s.durable
+             from event.subscription s left join event.ending e on e.id = s.id
+             where not s.waiting and e.delivered is not true;
              delete from event.inbox i where not exists (select from event.session s where s.id = i.session_id);",
         )
         .await
@@ -290,7 +292,7 @@ pub async fn begin_anew(client: &mut Client, slot: &str, has_moved: bool) -> Res
         .map_err(error)?;
     let sql = "update event.installation set slot = $1, home = event._home(), gap_from = null, gap_reason = null";
     transaction.execute(sql, &[&slot]).await.map_err(error)?;
-    let sql = "update event.subscription set ended = ended where ended is not null";
+    let sql = "update event.ending set reason = reason where not delivered";
     transaction.execute(sql, &[]).await.map_err(error)?;
     transaction.commit().await.map_err(error)?;
     Ok((Progress { id: begin, messages: 0 }, told))

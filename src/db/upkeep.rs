@@ -34,13 +34,19 @@ pub struct Looked {
     pub failed: Option<Error>,
 }
 
+/// Sets up a connection for upkeep: rows of a subscriber's open transaction are left for the next time.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn begin(client: &Client) -> Result<()> {
+    client.batch_execute("set lock_timeout = '200ms'; set client_min_messages = warning").await.map_err(error)
+}
+
 /// Who may still see the altered tables, what was dropped, which tables nobody watches any more, who was not notified.
 ///
 /// # Errors
 /// Those of the connection.
 pub async fn look_after(client: &Client, altered: &[u32]) -> Result<Looked> {
-    // rows of a subscriber's open transaction are left for the next time
-    client.batch_execute("set lock_timeout = '200ms'; set client_min_messages = warning").await.map_err(error)?;
     let mut first = None;
     for relation in altered {
         note(client.execute("select event._recheck($1)", &[relation]).await, &mut first)?;
@@ -57,10 +63,46 @@ pub async fn look_after(client: &Client, altered: &[u32]) -> Result<Looked> {
         }
     }
     // who connects writes nothing
-    let done = "select event._tell_skipped() and not event._is_mirrored('connection')";
+    let done = "select event._tell_skipped() and not event._is_mirrored('connection')
+                       and not exists (select from event._waiting())";
     let done = note(client.query_one(done, &[]).await, &mut first)?;
     // who holds a lock may have kept it from being told
     Ok(Looked { is_done: done.is_some_and(|done| done.get(0)), failed: first })
+}
+
+/// The tables that are to be prepared for subscriptions that wait.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn waiting(client: &Client) -> Result<Vec<u32>> {
+    let rows = client.query("select event._waiting()", &[]).await.map_err(error)?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// What became of the subscriptions that wait for a table.
+#[derive(Debug)]
+pub enum Prepared {
+    /// They took effect, or ended; with what was in the way.
+    Done(Option<String>),
+    /// There are none, or their transaction cannot be seen yet.
+    Nobody,
+    /// The table could not be locked now.
+    Busy(String),
+}
+
+/// Watches a table for the subscriptions that wait for it.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn prepare(client: &Client, relation: u32) -> Result<Prepared> {
+    let sql = "select p.waiting, p.why, exists (select from event._waiting() w where w = $1) from event._prepare($1) p";
+    let row = client.query_one(sql, &[&relation]).await.map_err(error)?;
+    let why: Option<String> = row.get(1);
+    Ok(match (row.get::<_, i64>(0), why) {
+        (0, _) => Prepared::Nobody,
+        (_, Some(why)) if row.get(2) => Prepared::Busy(why),
+        (_, why) => Prepared::Done(why),
+    })
 }
 
 /// Keeps the first failure of what failed by itself. Whoever holds a lock, which anybody can, is waited for until the next look.

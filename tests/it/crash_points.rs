@@ -175,7 +175,9 @@ async fn subscriptions_come_and_go_at_their_place_wherever_it_dies() {
     let database = Database::start().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;
-    database.up().await.stop().await;
+    let first = database.up().await;
+    client.sql("select event.watch('t')").await;
+    first.stop().await;
     let mut model = Model::default();
     for point in POINTS.into_iter().filter(|point| !point.ends_with("drop_partitions")) {
         let mut tidewire = Tidewire::doomed(&database.url(), &format!("{point}:{}", later(point).min(3)));

@@ -11,11 +11,11 @@ async fn refused(client: &Client, sql: &str) -> String {
 
 /// What everybody may call. Whoever adds to it thinks first of what the function does for somebody else.
 const FOR_ALL: &str =
-    "_attnum _caller _caller_may_alter _check_watchable _has_virtual_column _is_caught_up _is_published _is_watched _key_attnums _key_names
-    _key_text _leaves _may_use _mirror_of _mirrors _narrow_publications _note_own_watch _notification _partition_tree _patience _pinned_text
-    _publication _publish _relation _replied_at _slot _status _subscribe _tidewire_may_alter _unwatch _visible_part _watch_as_caller
-    _watch_explicitly ack read session_attach session_create session_delete session_detach session_pin session_share
-    subscribe_column subscribe_field subscribe_row subscribe_table sync unsubscribe unwatch watch";
+    "_attnum _caller_may_alter _check_watchable _has_domain _has_virtual_column _is_caught_up _is_published _is_watched _key_attnums
+    _key_names _key_text _key_type _leaves _may_use _mirror_of _mirrors _narrow_publications _notification _partition_tree _patience
+    _pinned_text _publication _publish _reached _readable_session _relation _replied_at _session_exists _slot _status _subscribe
+    _tidewire_may_alter _unfinished _visible_part ack read session_attach session_create session_delete session_detach session_pin
+    session_share session_unshare subscribe_column subscribe_field subscribe_row subscribe_table sync unsubscribe unwatch watch";
 
 #[tokio::test]
 async fn nothing_but_the_interface_is_open_to_all() {
@@ -33,7 +33,7 @@ async fn nothing_but_the_interface_is_open_to_all() {
     assert_eq!(found, expected);
     let tables = "from pg_class where relnamespace = 'event'::regnamespace and relkind in ('r', 'p', 'v')";
     for (privilege, expected) in [
-        ("select", "change event installation session status subscription"),
+        ("select", "_readable change event installation session status subscription"),
         ("insert, update, truncate, references, trigger", "-"),
         ("delete", "event"),
     ] {
@@ -82,7 +82,12 @@ async fn the_internal_functions_do_nothing_for_who_has_no_right_to_it() {
         &format!("_subscribe('{}', 'table', 'public.hers'::regclass, null, null, null)", ann.session),
         "_delete_session(null)",
         &format!("_delete_session('{}')", ann.session),
-        &format!("_session('{}'::uuid)", ann.session),
+        &format!("_session(10::oid, '{}'::uuid)", ann.session),
+        &format!("_session_share(10::oid, '{}'::uuid, 'mallory')", ann.session),
+        &format!("_session_attach(10::oid, '{}'::uuid)", ann.session),
+        &format!("_do_subscribe(10::oid, '{}'::uuid, 'table', 'public.hers'::regclass, null, null, null)", ann.session),
+        "_end('{}', 'x')",
+        "_prepare('public.hers'::regclass)",
         "_sweep_schema()",
         "_let_go('public.hers'::regclass)",
         "_identify('public.hers'::regclass)",
@@ -94,7 +99,8 @@ async fn the_internal_functions_do_nothing_for_who_has_no_right_to_it() {
         "_end_subscriptions()",
         "_tell_gap('x', 'x', 'x')",
         "_uninstall()",
-        "_watch('public.hers'::regclass)",
+        "_watch(10::oid, 'public.hers'::regclass)",
+        "_unwatch(10::oid, 'public.hers'::regclass)",
         "_note_watch('public.hers'::regclass, true)",
         "_hold(null)",
     ];
@@ -102,22 +108,38 @@ async fn the_internal_functions_do_nothing_for_who_has_no_right_to_it() {
         let error = refused(&mallory, &format!("select event.{call}")).await;
         assert!(error.starts_with(denied), "{call}: {error}");
     }
-    for call in ["_watch_explicitly", "_unwatch", "_publish"] {
+    for call in ["watch", "unwatch", "_publish"] {
         let error = refused(&mallory, &format!("select event.{call}('public.hers'::regclass)")).await;
         assert!(error.starts_with("42501 must be owner of "), "{call}: {error}");
     }
-    let error = refused(&mallory, "select event._note_own_watch('public.hers'::regclass, true)").await;
-    assert!(error.starts_with("42501 must be owner of table"), "{error}");
-    for table in ["event.journal", "event.inbox", "event.session", "pg_catalog.pg_authid"] {
-        for call in [
-            "_watch_explicitly('{}'::regclass)",
-            "_note_own_watch('{}'::regclass, true)",
-            "_subscribe(null, 'table', '{}'::regclass, null, null, null)",
-        ] {
-            let error = refused(&mallory, &format!("select event.{}", call.replace("{}", table))).await;
-            assert!(error.starts_with("0A000 cannot watch"), "{call}: {error}");
-        }
+    let call = |command: &str, table: &str| {
+        format!("insert into event._call (command, relation) values ('{command}', '{table}'::regclass)")
+    };
+    for command in ["watch", "note_watch", "unwatch"] {
+        let error = refused(&mallory, &call(command, "public.hers")).await;
+        assert!(error.starts_with("42501 must be owner of table"), "{command}: {error}");
     }
+    for table in ["event.journal", "event.inbox", "event.session", "pg_catalog.pg_authid"] {
+        for command in ["watch", "note_watch"] {
+            let error = refused(&mallory, &call(command, table)).await;
+            assert!(error.starts_with("0A000 cannot watch"), "{command}: {error}");
+        }
+        let subscribe = format!("select event._subscribe(null, 'table', '{table}'::regclass, null, null, null)");
+        let error = refused(&mallory, &subscribe).await;
+        assert!(error.starts_with("0A000 cannot watch"), "{subscribe}: {error}");
+    }
+    // the caller is not for the caller to say
+    for forged in [
+        "insert into event._call (command, name, durable, caller) values ('session_create', 'x', true, 10)",
+        "insert into event._call values ('session_create', null, null, null, null, null, null, null, null, true, null, null, 10)",
+        "update event._call set caller = 10",
+        "alter view event._call alter caller set default 10",
+        "copy event._call (command, caller) from stdin",
+    ] {
+        let error = refused(&mallory, forged).await;
+        assert!(error.starts_with("42501") || error.starts_with("55000"), "{forged}: {error}");
+    }
+    assert!(refused(&mallory, "insert into event._call (command) values ('x')").await.starts_with("22023"));
     for (kind, rest) in [
         ("table", "1::smallint, null, null"),
         ("all", "null, null, null"),

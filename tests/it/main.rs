@@ -18,6 +18,7 @@ mod gaps;
 mod hard_cases;
 mod hung;
 mod identifiers;
+mod identity;
 mod instructions;
 mod joined;
 mod live;

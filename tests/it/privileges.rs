@@ -146,7 +146,7 @@ async fn a_table_of_another_owner_is_watched_by_whoever_may_alter_it() {
     // and so does an owner who may alter the publication too
     client.sql("create role twice login; grant tide to twice; grant create on schema public to twice").await;
     let mut twice = Subscriber::open_as(&database, "twice").await;
-    twice.sql("create table d (id int primary key)").await;
+    twice.sql("create table d (id int primary key); select event.watch('public.d')").await;
     twice.table("d").await;
     twice.sql("insert into d values (1)").await;
     assert_eq!(twice.told().await, [r#"insert table d 1 {"id":1}"#]);

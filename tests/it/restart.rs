@@ -136,6 +136,7 @@ async fn what_was_subscribed_to_meanwhile_holds_from_its_place_on() {
     // nobody is subscribed: what upkeep does then
     client.sql("select event._let_go('t'::regclass)").await;
     assert_eq!(client.text("select relreplident from pg_class where relname = 't'").await, "d");
+    client.sql("select event.watch('t')").await;
     client.sql(&insert(5)).await;
     before.sql("begin").await;
     before.sql(&insert(6)).await;
@@ -369,4 +370,26 @@ async fn what_was_told_survives_the_servers_death_whatever_commits_wait_for() {
     tidewire.kill().await;
     database.revive().await;
     assert_eq!(database.connect().await.text("select count(*) from event.inbox").await, "1");
+}
+
+#[tokio::test]
+async fn a_subscription_made_while_nothing_runs_takes_effect_at_the_start() {
+    let database = Database::start().await;
+    database.install().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key)").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    let late = subscriber.try_sql("select event.sync('100 ms')").await.unwrap_err();
+    assert!(late.hint().unwrap_or_default().contains("tidewire up"), "{late:?}");
+    client.sql("insert into t values (1)").await;
+    for _ in 0..2 {
+        let tidewire = database.up().await;
+        subscriber.sql("select event.sync()").await;
+        client.sql("insert into t select max(id) + 1 from t").await;
+        subscriber.sql("select event.sync()").await;
+        assert!(tidewire.stop().await.success());
+    }
+    let _tidewire = database.up().await;
+    assert_eq!(subscriber.told().await, [r#"insert table t 2 {"id":2}"#, r#"insert table t 3 {"id":3}"#]);
 }

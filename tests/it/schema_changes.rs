@@ -396,7 +396,8 @@ async fn a_change_that_would_break_the_writers_ends_the_watch_and_they_go_on() {
                 seen,
                 "create table t (id int primary key, v int); insert into t values (1, 1);
                  create table p (id int primary key, v int) partition by range (id);
-                 create table p_1 partition of p for values from (0) to (10); insert into p values (1, 1)",
+                 create table p_1 partition of p for values from (0) to (10); insert into p values (1, 1);
+                 select event.watch('p')",
             )
             .await;
             let mut parted = Subscriber::open(&story.database).await;

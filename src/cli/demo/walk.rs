@@ -58,6 +58,8 @@ pub(super) async fn walk(target: &Target, is_ready: oneshot::Receiver<()>) -> Re
     let server = client.query_one("show server_version", &[]).await.map_err(db::error)?.get::<_, &str>(0).to_owned();
     let subject = Subject { schema: "public".to_owned(), relation: "person".to_owned(), ..Subject::default() };
     let session = reader::open(&mut client, &subject).await?;
+    // the subscription takes effect once the table is prepared
+    reader::sync(&client).await?;
     let before = rows(&writer).await?;
     for statement in STATEMENTS {
         writer.batch_execute(statement).await.map_err(db::error)?;

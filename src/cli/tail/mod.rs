@@ -3,7 +3,7 @@
 mod printer;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::sync::{Notify, mpsc};
@@ -26,6 +26,11 @@ const LOOKS_EVERY: Duration = Duration::from_secs(2);
 
 /// What a stop waits for at most: the page that is being printed, and then the session's deletion. It goes by itself too.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the session is asked whether its subscription has taken effect: that takes some milliseconds, unless the table is busy,
+/// which is said after a second.
+const PREPARED_LOOKS_EVERY: Duration = Duration::from_millis(5);
+const SAID_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -107,7 +112,22 @@ impl Tail {
         }
         let subject = self.subject(&client).await?;
         let session = reader::open(&mut client, &subject).await?;
+        self.in_effect(&client, session).await?;
         Ok(Open { client, session, wake: Wake::on(notifications) })
+    }
+
+    /// Returns when the subscription has taken effect, or when no program runs that could see to that.
+    async fn in_effect(&self, client: &db::Client, session: Uuid) -> Result<()> {
+        let begun = Instant::now();
+        let mut said = false;
+        while reader::waits(client, session).await? && reader::is_served(client).await? {
+            if !said && begun.elapsed() > SAID_AFTER {
+                eprintln!("waiting until {} can be prepared: it is busy", self.relation);
+                said = true;
+            }
+            tokio::time::sleep(PREPARED_LOOKS_EVERY).await;
+        }
+        Ok(())
     }
 
     async fn subject(&self, client: &db::Client) -> Result<Subject> {

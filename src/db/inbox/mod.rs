@@ -108,7 +108,8 @@ impl InboxStatements {
             .await?,
             forget: prepare("delete from event.described where relation = any ($1)").await?,
             end_subscriptions: prepare(
-                "delete from event.subscription s
+                "with delivered as (update event.ending e set delivered = true where e.id = any ($1))
+                 delete from event.subscription s
                  where s.id in (select t.id from event.subscription t where t.id = any ($1) for update skip locked)",
             ).await?,
             empty_inboxes: prepare(

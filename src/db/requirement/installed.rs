@@ -89,14 +89,14 @@ pub(in crate::db) async fn publication(client: &Client, slot: &str) -> Result<Re
                                          to_regclass(format('%I.%I', t.schemaname, t.tablename)))::text as name) own
                      where t.pubname = $1 and t.schemaname in ('event', 'meta')
                        and (t.schemaname, t.tablename) not in (('event', 'watched'), ('event', 'subscription'),
-                                                               ('event', 'session'), ('event', 'gap'))
+                                                               ('event', 'session'), ('event', 'ending'), ('event', 'gap'))
                        and not (t.schemaname = 'event' and t.tablename like 'meta\\_%')),
                     (select pubinsert and pubupdate and pubdelete and pubtruncate and not pubviaroot and not puballtables
                             -- from PostgreSQL 18 on
                             and coalesce(to_jsonb(p) ->> 'pubgencols', 's') = 's'
                      from pg_publication p where pubname = $1),
                     (select string_agg(format('%I.%I', 'event', o.name), ', ')
-                     from (values ('watched'), ('subscription'), ('session'), ('gap')) o (name)
+                     from (values ('watched'), ('subscription'), ('session'), ('ending'), ('gap')) o (name)
                      where not exists (select from pg_publication_tables
                                        where pubname = $1 and schemaname = 'event' and tablename = o.name)),
                     current_setting('server_version_num')::int >= 180000",
@@ -118,7 +118,7 @@ pub(in crate::db) async fn publication(client: &Client, slot: &str) -> Result<Re
             format!("publication \"{PUBLICATION}\" is gone"),
             // what was written without it cannot be decoded with it
             format!(
-                "create publication {PUBLICATION} for table only event.watched, only event.subscription, only event.session, only event.gap{with};\n\
+                "create publication {PUBLICATION} for table only event.watched, only event.subscription, only event.session, only event.ending, only event.gap{with};\n\
                  select pg_drop_replication_slot('{slot}');  -- tidewire up makes it anew, and tells sessions of a gap"
             ),
         ),

@@ -4,6 +4,17 @@ use super::chance::Chance;
 use super::schema::{PINNED, Table};
 use super::value::{name, quoted};
 
+/// Notes down, in the transaction that makes it so, that a subscription takes effect: where its table has to be prepared first, that is
+/// another one than the subscriber's.
+pub const EFFECT: &str = "
+    create function oracle.note_effect() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$ begin
+        insert into oracle.audit (op, control)
+        values ('EFFECT', jsonb_build_object('session', new.session_id, 'id', new.id));
+        return new;
+    end $$;
+    create trigger oracle_effect after insert or update on event.subscription for each row
+    when (not new.waiting and new.ended is null) execute function oracle.note_effect();";
+
 /// One at a time changes a session: what a call found is then what it notes down.
 pub fn alone(session: &str) -> String {
     format!("select pg_advisory_xact_lock(7, hashtext('{session}'))")

@@ -114,6 +114,7 @@ impl Oracle {
         client.sql("create schema \"Odd \"\"schema\"\"\"").await;
         client.sql(value::TYPES).await;
         client.sql(schema::AUDIT).await;
+        client.sql(control::EFFECT).await;
         let mut tables: Vec<Table> = (0..TABLES).map(|number| Table::generate(&mut chance, number)).collect();
         for table in &mut tables {
             client.sql(&table.create(&mut chance)).await;

@@ -85,6 +85,10 @@ const WIDEST_FIRST: [&str; 4] = ["table", "column", "row", "field"];
 pub struct Session {
     pub deleted: bool,
     subscriptions: HashMap<String, Selector>,
+    /// Those whose table is still to be prepared.
+    waiting: HashMap<String, Selector>,
+    /// Those that took effect, by their own account.
+    in_effect: BTreeSet<String>,
     /// What it must have been told since the last check.
     pub expected: Vec<Expected>,
 }
@@ -128,14 +132,25 @@ impl Model {
             "DELETE" => {
                 session.deleted = true;
                 session.subscriptions.clear();
+                session.waiting.clear();
             }
             "SUBSCRIBE" => {
                 let selector =
                     Selector { relation: note.relation, column: control.column.clone(), key: control.key.clone() };
                 assert_eq!(control.kind.as_deref(), Some(selector.kind()));
-                session.subscriptions.insert(id(), selector);
+                let is_in_effect = session.in_effect.contains(&id());
+                let place = if is_in_effect { &mut session.subscriptions } else { &mut session.waiting };
+                place.insert(id(), selector);
             }
-            "UNSUBSCRIBE" => drop(session.subscriptions.remove(&id()).expect("it was subscribed")),
+            // of one that does not wait it comes just before the note of the call
+            "EFFECT" => {
+                session.in_effect.insert(id());
+                session.subscriptions.extend(session.waiting.remove_entry(&id()));
+            }
+            "UNSUBSCRIBE" => {
+                let waited = session.waiting.remove(&id());
+                session.subscriptions.remove(&id()).or(waited).expect("it was subscribed");
+            }
             op => panic!("{op}"),
         }
     }

@@ -76,9 +76,34 @@ impl Client {
         std::iter::from_fn(|| self.notifications.try_recv().ok()).collect()
     }
 
-    /// Runs statements that must succeed.
+    /// Runs statements that must succeed. A subscription that waits has taken effect when this returns, unless a transaction is
+    /// open or no program runs: [`try_sql`](Self::try_sql) does not wait.
     pub async fn sql(&self, text: &str) {
         self.inner.batch_execute(text).await.unwrap_or_else(|error| panic!("{}\n{text}", explain(&error)));
+        self.in_effect(text).await;
+    }
+
+    async fn in_effect(&self, text: &str) {
+        // outside of a transaction block the statement is the transaction
+        const WAITS: &str = "select exists (select from event.subscription where waiting and ended is null)
+            and now() = statement_timestamp()
+            and exists (select from pg_replication_slots where slot_name = event._slot() and active)";
+        if !text.contains("subscribe_") && !text.contains("_subscribe(") {
+            return;
+        }
+        let all = async {
+            loop {
+                let answer = self.inner.simple_query(WAITS).await.unwrap_or_default();
+                let waits = answer
+                    .iter()
+                    .any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
+                if !waits {
+                    return;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        };
+        let _ = timeout(PATIENCE, all).await;
     }
 
     /// Runs statements; the error is what PostgreSQL says.
@@ -91,7 +116,9 @@ impl Client {
 
     /// The first column of the first row, as text.
     pub async fn text(&self, query: &str) -> String {
-        let value = self.rows(query).await.into_iter().next().and_then(|row| row.into_iter().next());
+        let rows = self.rows(query).await;
+        self.in_effect(query).await;
+        let value = rows.into_iter().next().and_then(|row| row.into_iter().next());
         value.unwrap_or_else(|| panic!("no row: {query}")).unwrap_or_else(|| panic!("null: {query}"))
     }
 

@@ -90,8 +90,7 @@ impl Backend {
         const HOLDS_LOCK: &str = "exists (select from pg_locks l where l.pid = a.pid and l.locktype = 'advisory'
                                           and l.classid = x'74696465'::int::oid and l.objid = x'77697265'::int::oid
                                           and l.objsubid = 1 and l.granted)";
-        const UPKEEP: &str =
-            r"event\._(sweep|tell_skipped|drop_partitions|recheck|cap_inboxes)\(|lock_timeout = ''200ms''";
+        const UPKEEP: &str = r"event\._(sweep|tell_skipped|drop_partitions|recheck|cap_inboxes|waiting|prepare)\(|lock_timeout = ''200ms''";
         const MONITOR: &str = r"pg_notification_queue_usage\(\), current_setting|from event\.status";
         let is_it = match self {
             Backend::Stream => "a.backend_type = 'walsender'".to_owned(),
