@@ -50,7 +50,7 @@ begin
                     perform event._spare_writers(touched);
                 elsif step = 'identify' then
                     failed := nullif(concat_ws('; ', failed, (select string_agg(event._identify(r), '; ') from event._unidentified() r)), '');
-                elsif tg_tag in ('ALTER TABLE', 'ALTER SCHEMA') then
+                elsif tg_tag in ('ALTER TABLE', 'ALTER SCHEMA', 'DROP OWNED') then
                     -- row-level security, the owner, the schema
                     perform event._recheck(r) from unnest(coalesce(touched, '{null}')) r;
                 end if;

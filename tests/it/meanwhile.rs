@@ -219,7 +219,7 @@ async fn a_reader_that_subscribes_holds_no_lock_on_anything() {
     let database = Database::start().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
-    client.sql("create role reader login; create table a (id int primary key, v text); create table w (id int primary key)").await;
+    client.sql("create role reader login; create table a (id int primary key, v text); create table w (id int primary key); create table x ()").await;
     client.sql("create table p (id int primary key) partition by list (id); create table p1 partition of p for values in (1)").await;
     client.sql("grant select on a, w, p to reader; select event.watch('w')").await;
     let calls = [
@@ -250,7 +250,7 @@ async fn a_reader_that_subscribes_holds_no_lock_on_anything() {
                     "begin; set local lock_timeout = '5s'; lock table {table} in access exclusive mode; commit"
                 ))
                 .await;
-            client.sql("begin; set local lock_timeout = '5s'; alter publication tidewire add table p; rollback").await;
+            client.sql("begin; set local lock_timeout = '5s'; alter publication tidewire add table x; rollback").await;
             client.sql("begin; set local lock_timeout = '5s'; update event.watched set description = description; rollback").await;
             reader.sql("commit").await;
             reader.sql(&format!("select session_delete('{}')", reader.session)).await;

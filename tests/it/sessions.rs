@@ -371,6 +371,7 @@ async fn a_rolled_back_session_never_was() {
     );
 
     // all in one transaction that is not rolled back
+    client.sql("select event.watch('t')").await;
     client.sql("begin").await;
     let session = client.text("select session_create('x')").await;
     client.sql("select subscribe_table(meta.relation_id('public', 't')); insert into t values (3); commit").await;

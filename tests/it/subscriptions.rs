@@ -229,11 +229,11 @@ async fn within_a_transaction_a_subscription_holds_from_the_call_on() {
     let database = Database::start().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
-    client.sql("create table t (id int primary key)").await;
-    client.sql("create table watched (id int primary key)").await;
-    client.sql("select event.watch('watched')").await;
+    client.sql("create table t (id int primary key); create table p (id int primary key) partition by hash (id)").await;
+    client.sql("create table p1 partition of p for values with (modulus 1, remainder 0)").await;
+    client.sql("select event.watch('t'), event.watch('p')").await;
 
-    for table in ["t", "watched"] {
+    for table in ["t", "p"] {
         let mut subscriber = Subscriber::open(&database).await;
         let insert = |id: u32| format!("insert into {table} values ({id})");
         subscriber.sql("begin").await;
@@ -270,6 +270,7 @@ async fn a_rolled_back_subscription_never_was() {
     assert!(subscriber.told().await.is_empty());
     assert_eq!(client.text("select relreplident from pg_class where relname = 't'").await, "d");
 
+    client.sql("select event.watch('t')").await;
     subscriber.sql("begin").await;
     subscriber.sql("insert into t values (2); savepoint a").await;
     subscriber.table("t").await;

@@ -352,7 +352,7 @@ async fn tail_ends_when_it_is_asked_to_though_its_reader_sleeps() {
     let stage = Stage::set().await;
     let mut program = command(&["tail", "person", "--database-url", &stage.database.url()]);
     let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    stage.until("select count(*) from event.subscription", "1").await;
+    stage.until("select count(*) from event.subscription where not waiting", "1").await;
     // more than a pipe holds: it is being written and cannot end
     stage.client.sql("update person set name = repeat('x', 1000000) where id = 1").await;
     let mut first = [0];
@@ -369,6 +369,7 @@ async fn tail_ends_when_it_is_asked_to_though_its_reader_sleeps() {
 async fn tail_waits_for_a_program_that_serves() {
     let stage = Stage::set().await;
     let Stage { database, up, client } = stage;
+    client.sql("select event.watch('person')").await;
     up.stop().await;
     let tail = tail(&database.url(), &["person"]).await;
     tail.wait_for_log("hint: tidewire up --database-url postgresql://postgres@").await;
