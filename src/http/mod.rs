@@ -1,9 +1,11 @@
-//! What can be seen from outside: `/live`, `/ready` and `/metrics`, over plain HTTP and without authentication. No row, no
-//! name that a user chose and no error's own text is in it. Nothing here asks the database: it answers at once, whatever hangs.
+//! What can be seen from outside: `/live`, `/ready` and `/metrics`, over plain HTTP and without
+//! authentication. No row, no name that a user chose and no error's own text is in it. Nothing here
+//! asks the database: it answers at once, whatever hangs.
 
+mod places;
+
+use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,25 +15,30 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+use self::places::Places;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Observation, health, meter, observe};
 
 /// The version of the text format that Prometheus reads.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Connections that are answered at a time; others wait. Whoever scrapes and probes needs a few.
+/// Connections that are open at a time, a file descriptor each. A probe or a scraper needs one for
+/// milliseconds; beyond that many the oldest of whoever has most of them is closed for the next
+/// one.
 const CONNECTIONS: usize = 64;
 
-/// How long a client may take to ask, and rest between two questions.
-const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// How long a client may take for its request's head. It fits into one packet, and lost twice that
+/// arrives within some 700 ms.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long a connection lives.
-const LONGEST: Duration = Duration::from_secs(600);
+/// How long a connection lives: one question, and an answer that a slow network takes.
+const LONGEST: Duration = Duration::from_secs(5);
 
+/// A pause where the system has no room for another connection, so that waiting for it costs
+/// nothing.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Listens, and answers once [`Listener::serve`] runs.
@@ -64,7 +71,7 @@ impl Listener {
     /// Answers until it is dropped.
     ///
     /// # Errors
-    /// Those of the socket.
+    /// None so far: what fails is tried again.
     pub async fn serve(self) -> Result<()> {
         meter::begin();
         observe(&Observation::Listening { address: self.address });
@@ -72,31 +79,28 @@ impl Listener {
             Router::new().route("/live", get(live)).route("/ready", get(ready)).route("/metrics", get(metrics));
         let service = TowerToHyperService::new(routes);
         let mut protocol = http1::Builder::new();
-        protocol.timer(TokioTimer::new()).header_read_timeout(ASK_WITHIN);
-        let free = Arc::new(Semaphore::new(CONNECTIONS));
+        // An answer ends the connection. A kept one saves a handshake every few seconds and holds a
+        // place all the while.
+        protocol.timer(TokioTimer::new()).header_read_timeout(ASK_WITHIN).keep_alive(false);
+        let mut places = Places::new(CONNECTIONS);
         loop {
-            let Ok(place) = Arc::clone(&free).acquire_owned().await else { return Ok(()) };
             match self.listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let connection = protocol.serve_connection(TokioIo::new(stream), service.clone());
-                    tokio::spawn(async move {
-                        answer(pin!(connection)).await;
-                        drop(place);
-                    });
+                    // One whose client does not read has to end at some time, too.
+                    places.take(peer.ip(), async move { drop(timeout(LONGEST, connection).await) }).await;
                 }
-                // Out of file descriptors, say, which is over at some time; or the client has gone away already.
+                Err(failed) if is_of_the_client(&failed) => {}
                 Err(_) => tokio::time::sleep(ACCEPT_AGAIN_AFTER).await,
             }
         }
     }
 }
 
-/// Answers on one connection. One whose client does not read has to end at some time, too.
-async fn answer(mut connection: Pin<&mut http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>>) {
-    if timeout(LONGEST, &mut connection).await.is_err() {
-        connection.as_mut().graceful_shutdown();
-        let _ = timeout(ASK_WITHIN, connection).await;
-    }
+/// Whether it says no more than that the client has gone away already.
+fn is_of_the_client(failed: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(failed.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 async fn live() -> impl IntoResponse {

@@ -8,6 +8,7 @@ mod bounded;
 mod check;
 mod cluster;
 mod crash_points;
+mod crowd;
 mod demo;
 mod escalation;
 mod failover;
