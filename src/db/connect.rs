@@ -11,6 +11,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::environment::{self, Environment};
+use super::parameters::{self, Given};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Lsn;
 use crate::wal::StreamOptions;
@@ -32,30 +34,68 @@ pub struct Connection {
 impl FromStr for Target {
     type Err = Error;
 
+    /// What a user names: libpq's environment variables stand in for what the URL leaves open, or are refused.
     fn from_str(url: &str) -> Result<Self> {
-        let mut config = Config::from_str(url).map_err(|source| {
+        Target::read(url, &Environment(&|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned())))
+    }
+}
+
+impl Target {
+    /// A server of our own, which the environment is not about.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for what is no URL.
+    pub fn private(url: &str) -> Result<Self> {
+        Target::read(url, &Environment(&|_| None))
+    }
+
+    fn read(url: &str, environment: &Environment<'_>) -> Result<Self> {
+        let Given { parameters, port_at } = parameters::given(url);
+        environment::check_parameters(&parameters)?;
+        let mut url = url.to_owned();
+        let port = environment.get("port");
+        if let (Some(at), Some(port)) = (port_at, &port) {
+            url.insert_str(at, &format!(":{}", number::<u16>("PGPORT", port)?));
+        }
+        let mut config = Config::from_str(&url).map_err(|source| {
             // the text may hold a password: it is not repeated
             Error::new(ErrorKind::InvalidInput, format!("the database URL cannot be read: {source}"))
                 .hint("It looks like postgresql://user:password@host:5432/database, or host=... user=... dbname=...")
         })?;
+        if config.get_hosts().is_empty() {
+            for host in environment.get("host").as_deref().unwrap_or("127.0.0.1").split(',') {
+                config.host(host);
+            }
+        }
+        if let (true, Some(port)) = (config.get_ports().is_empty(), &port) {
+            config.port(number("PGPORT", port)?);
+        }
         if config.get_user().is_none() {
-            config.user(std::env::var("PGUSER").or_else(|_| std::env::var("USER")).unwrap_or("postgres".into()));
+            let user = environment.get("user").or_else(|| std::env::var("USER").ok());
+            config.user(user.unwrap_or("postgres".into()));
         }
         if config.get_dbname().is_none() {
-            config.dbname(config.get_user().unwrap_or("postgres").to_owned());
+            let name = environment.get("dbname").unwrap_or_else(|| config.get_user().unwrap_or("postgres").to_owned());
+            config.dbname(name);
         }
-        if config.get_password().is_none()
-            && let Ok(password) = std::env::var("PGPASSWORD")
-        {
+        if let (None, Some(password)) = (config.get_password(), environment.get("password")) {
             config.password(password);
-        }
-        if config.get_hosts().is_empty() {
-            config.host("127.0.0.1");
         }
         if config.get_hosts().len() > 1 {
             return Err(Error::new(ErrorKind::InvalidInput, "the database URL names several hosts")
                 .detail("The write-ahead log is read from one server: the primary.")
                 .hint("Name the primary alone."));
+        }
+        let is_socket = matches!(config.get_hosts(), [Host::Unix(_)]);
+        environment::check_variables(environment, &parameters, is_socket, config.get_password().is_some())?;
+        let is_named = |name: &str| parameters.iter().any(|parameter| parameter.name == name);
+        if !is_socket && !is_named("sslmode") && environment.get("sslmode").as_deref() == Some("require") {
+            config.ssl_mode(SslMode::Require);
+        }
+        if let (false, Some(seconds)) = (is_named("connect_timeout"), environment.get("connect_timeout"))
+            && let seconds @ 1.. = number::<i32>("PGCONNECT_TIMEOUT", &seconds)?
+        {
+            config.connect_timeout(Duration::from_secs(seconds.unsigned_abs().into()));
         }
         config.application_name("tidewire");
         // a server whose machine is gone does not say so
@@ -67,6 +107,13 @@ impl FromStr for Target {
         }
         Ok(Target { config })
     }
+}
+
+fn number<T: FromStr>(variable: &str, value: &str) -> Result<T> {
+    value.trim().parse().map_err(|_| {
+        Error::new(ErrorKind::InvalidInput, format!("{variable} is no number"))
+            .hint(format!("Unset {variable}, or set it right."))
+    })
 }
 
 impl Target {

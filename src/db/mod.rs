@@ -3,9 +3,11 @@
 
 pub mod cluster;
 mod connect;
+pub mod environment;
 pub mod inbox;
 pub mod install;
 mod installation;
+mod parameters;
 pub mod reader;
 pub mod requirement;
 pub mod slot;
