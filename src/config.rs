@@ -1,5 +1,7 @@
 //! What was typed, set and written down, made into what the program needs: flag, then `TIDEWIRE_*`, then `tidewire.toml`.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +12,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The settings file's name, looked for in the current folder.
 pub const FILE: &str = "tidewire.toml";
+
+/// The mode of what everybody may write.
+const OTHERS_WRITE: u32 = 0o002;
 
 /// `tidewire.toml`.
 #[derive(Debug, Default, Deserialize)]
@@ -55,23 +60,52 @@ impl File {
     /// [`ErrorKind::InvalidInput`] for a file that cannot be read or has a setting that does not exist.
     pub fn read(path: Option<&Path>) -> Result<Self> {
         let shown = path.unwrap_or(Path::new(FILE)).display();
-        let text = match std::fs::read_to_string(path.unwrap_or(Path::new(FILE))) {
-            Ok(text) => text,
-            Err(missing) if path.is_none() && missing.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(File::default());
-            }
-            Err(source) => {
-                return Err(
-                    Error::new(ErrorKind::InvalidInput, format!("cannot read {shown}: {source}")).source(source)
-                );
-            }
+        let read = match path {
+            Some(path) => std::fs::read_to_string(path),
+            None => match found()? {
+                Some(file) => std::io::read_to_string(file),
+                None => return Ok(File::default()),
+            },
         };
+        let text = read.map_err(|source| {
+            Error::new(ErrorKind::InvalidInput, format!("cannot read {shown}: {source}")).source(source)
+        })?;
         toml::from_str(&text).map_err(|source| {
             // the whole message quotes the line, which may hold a password
             Error::new(ErrorKind::InvalidInput, format!("{shown}: {}", source.message()))
                 .hint("It knows database-url, data-dir, listen, stall-after, inbox-max-size, inbox-max-age and log.")
         })
     }
+}
+
+/// The settings file in the current folder, if there is one. Nobody named it, and it says which database is connected to
+/// and so who gets the password: what another user put there is not for us.
+fn found() -> Result<Option<std::fs::File>> {
+    let failed = |source: std::io::Error| {
+        Error::new(ErrorKind::InvalidInput, format!("cannot read {FILE}: {source}")).source(source)
+    };
+    let link = match std::fs::symlink_metadata(FILE) {
+        Ok(link) => link,
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(source)),
+    };
+    check_owner(&link)?;
+    let file = std::fs::File::open(FILE).map_err(failed)?;
+    check_owner(&file.metadata().map_err(failed)?)?;
+    Ok(Some(file))
+}
+
+/// Fails unless it is ours or root's, and nobody else's to write.
+fn check_owner(metadata: &Metadata) -> Result<()> {
+    let is_ours = [0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid());
+    let why = match (is_ours, metadata.is_symlink()) {
+        (false, _) => "belongs to another user",
+        // a link's own mode says nothing
+        (true, false) if metadata.mode() & OTHERS_WRITE != 0 => "can be written by everybody",
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::InvalidInput, format!("{FILE} in the current folder {why}"))
+        .hint(format!("If you trust it: --config {FILE}. If not, run this in another folder.")))
 }
 
 /// The limits of inboxes.

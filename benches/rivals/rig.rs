@@ -31,6 +31,7 @@ pub struct Rig {
     pub binaries: Binaries,
     pub target: Target,
     pub client: Client,
+    password: String,
 }
 
 impl Rig {
@@ -39,14 +40,18 @@ impl Rig {
         let mut options = ClusterOptions::temporary();
         options.binaries = Some(binaries.clone());
         options.durable = disk == Disk::Durable;
+        // as most clients come to a database
+        options.tcp = true;
         options.settings = [("shared_buffers", "256MB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "1h")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
         let cluster = Cluster::start(options).await.expect("a server");
-        let target: Target = cluster.url().parse().expect("a URL");
+        let url = cluster.tcp_url().expect("it listens");
+        let target = Target::private(url).expect("a URL");
+        let password = url.split([':', '@']).nth(2).expect("a password").to_owned();
         let client = target.connect().await.expect("a connection").client;
         client.batch_execute("set client_min_messages = warning").await.expect("a setting");
-        Rig { cluster, binaries, target, client }
+        Rig { cluster, binaries, target, client, password }
     }
 
     pub async fn sql(&self, text: &str) {
@@ -185,6 +190,7 @@ impl Rig {
             .arg("-f")
             .arg(file.path())
             .arg("postgres")
+            .env("PGPASSWORD", &self.password)
             .stdin(Stdio::null())
             .kill_on_drop(true);
         (file, command)
@@ -197,6 +203,7 @@ impl Rig {
             .args(["--start", "--slot", "rival", "--no-loop", "-f", "/dev/null", "-h", "127.0.0.1", "-U", "postgres"])
             .args(["-d", "postgres", "-p", &self.cluster.port().to_string()])
             .args(["-o", "proto_version=1", "-o", &format!("publication_names={publication}")])
+            .env("PGPASSWORD", &self.password)
             .kill_on_drop(true);
         if let Some(end) = end {
             command.args(["--endpos", end]);
@@ -214,7 +221,8 @@ impl Rig {
     /// Starts the program; returns once it delivers.
     pub async fn up(&self) -> Up {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidewire"))
-            .args(["up", "--database-url", self.cluster.url(), "--inbox-max-size", INBOX_MAX_SIZE])
+            .args(["up", "--inbox-max-size", INBOX_MAX_SIZE])
+            .env("TIDEWIRE_DATABASE_URL", self.cluster.tcp_url().expect("it listens"))
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .env("TIDEWIRE_LOG", "warn")

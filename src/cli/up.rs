@@ -1,7 +1,7 @@
 //! `tidewire up`.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -105,14 +105,18 @@ impl Up {
         }
         if self.database.database_url.is_some() || (file.database_url.is_some() && self.data_dir.is_none()) {
             let target = config::target(self.database.database_url.as_deref(), file)?;
-            return serve(&target, &limits, stop, outside, None).await;
+            let shown = target.display();
+            return serve(&target, &limits, stop, outside, format!("ready {shown}"), String::new()).await;
         }
         let data_dir = self.data_dir.or_else(|| file.data_dir.clone()).unwrap_or_else(|| DATA_DIR.into());
         let mut cluster = Cluster::start(ClusterOptions::kept(data_dir)).await?;
-        let target: Target = cluster.url().parse()?;
+        let target = Target::private(cluster.url())?;
+        // for whoever comes from elsewhere; we take the socket, and tell nobody the password
+        let shown = Target::private(cluster.tcp_url().unwrap_or(cluster.url()))?.display();
         let password = cluster.data_dir().join("tidewire.password");
+        let connect = format!("connect with: PGPASSWORD=$(cat '{}') psql '{shown}'\n", password.display());
         let served = {
-            let serving = serve(&target, &limits, stop, outside, Some(&password));
+            let serving = serve(&target, &limits, stop, outside, format!("ready {shown}"), connect);
             // beside it: a server that starts again may take its time, and a stop does not wait for that
             let looking = async {
                 loop {
@@ -145,18 +149,15 @@ async fn serve(
     limits: &Limits,
     stop: CancellationToken,
     mut outside: Outside,
-    password: Option<&Path>,
+    ready: String,
+    connect: String,
 ) -> Result<()> {
-    let shown = target.display();
     let address = outside.address.map_or(String::new(), |address| format!(" http://{address}"));
     let mut said = false;
     outside.tasks.spawn(monitor::watch(target.clone(), outside.stall_after));
     Box::pin(app::serve(target, limits, &Hub::default(), stop, || {
         if !said {
-            println!("ready {shown}{address}");
-            if let Some(password) = password {
-                println!("connect with: PGPASSWORD=$(cat '{}') psql '{shown}'", password.display());
-            }
+            print!("{ready}{address}\n{connect}");
         }
         said = true;
     }))

@@ -10,8 +10,8 @@ use crate::support::{Database, PATIENCE, Subscriber, Tidewire};
 
 #[tokio::test]
 async fn when_begin_fails_nothing_of_the_batch_is_done_by_itself() {
-    let database = Database::start().await;
-    let proxy = Proxy::start(database.cluster.port()).await;
+    let database = Database::on_tcp(&[]).await;
+    let proxy = Proxy::start(&database).await;
     let tidewire = Tidewire::up(&proxy.url()).await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;

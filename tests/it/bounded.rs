@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::UnixStream;
 
 use crate::support::fault::{until, until_within};
 use crate::support::{Client, Database, Subscriber};
@@ -143,10 +143,9 @@ async fn ten_thousand_idle_sessions_cost_little() {
 }
 
 /// A client that connects, asks, and never reads an answer.
-async fn never_reads(database: &Database, query: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let mut stream = socket.connect(([127, 0, 0, 1], database.cluster.port()).into()).await.unwrap();
+async fn never_reads(database: &Database, query: &str) -> UnixStream {
+    let socket = database.cluster.socket_dir().join(format!(".s.PGSQL.{}", database.cluster.port()));
+    let mut stream = UnixStream::connect(socket).await.unwrap();
     let startup = b"\0\x03\0\0user\0postgres\0database\0postgres\0application_name\0never reads\0\0";
     let query = [query.as_bytes(), b"\0"].concat();
     for (kind, body) in [(&b""[..], &startup[..]), (b"Q", &query)] {

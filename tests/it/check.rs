@@ -99,7 +99,7 @@ async fn nothing_is_missing_on_a_new_database_and_nothing_is_changed() {
     let before = client.text(TRACES).await;
     let checked = check(&database.url()).await;
     assert_eq!(checked.failures(), [""; 0]);
-    assert_eq!(checked.mark_of("connected to postgresql://postgres@127.0.0.1"), "ok");
+    assert_eq!(checked.mark_of(&format!("connected to {}", database.url())), "ok");
     assert_eq!(checked.mark_of(&client.text("show server_version").await), "ok");
     assert_eq!(checked.mark_of("wal_level is \"logical\""), "ok");
     assert_eq!(checked.mark_of("0 of 10 replication slots"), "ok");
@@ -247,7 +247,8 @@ async fn a_role_without_the_privileges_gets_them_by_the_remedies() {
     let database = Database::start().await;
     let client = database.connect().await;
     client.sql("create role \"Ann B\" login").await;
-    let url = format!("host=127.0.0.1 port={} user='Ann B' dbname=postgres", database.cluster.port());
+    let (socket, port) = (database.cluster.socket_dir().display(), database.cluster.port());
+    let url = format!("host={socket} port={port} user='Ann B' dbname=postgres");
     let checked = check(&url).await;
     assert_eq!(
         checked.failures(),
@@ -397,7 +398,7 @@ async fn who_holds_the_lock_or_the_slot_instead_is_told() {
 
 #[tokio::test]
 async fn a_connection_that_cannot_be_made_is_a_line_too() {
-    let database = Database::start().await;
+    let database = Database::on_tcp(&[]).await;
     let client = database.connect().await;
     client.sql("create role locked_out login; create role ann login password 'right'; create role eve login").await;
     client.sql("create database shut").await;
@@ -405,21 +406,13 @@ async fn a_connection_that_cannot_be_made_is_a_line_too() {
     database.allow("host all ann all scram-sha-256\nhost all eve all reject").await;
     let port = database.cluster.port();
     let cases = [
+        (database.url_of("postgres", "nowhere"), "database \"nowhere\" does not exist", "create database \"nowhere\";"),
         (
-            format!("postgresql://postgres@127.0.0.1:{port}/nowhere"),
-            "database \"nowhere\" does not exist",
-            "create database \"nowhere\";",
-        ),
-        (
-            format!("postgresql://locked_out@127.0.0.1:{port}/shut"),
+            database.url_of("locked_out", "shut"),
             "permission denied for database \"shut\"",
             "grant connect on database \"shut\" to \"locked_out\";",
         ),
-        (
-            format!("postgresql://nobody_here@127.0.0.1:{port}/postgres"),
-            "role \"nobody_here\" does not exist",
-            "psql '",
-        ),
+        (database.url_as("nobody_here"), "role \"nobody_here\" does not exist", "psql '"),
         (
             format!("postgresql://ann:secret@127.0.0.1:{port}/postgres"),
             "password authentication failed for user \"ann\"",
@@ -455,7 +448,7 @@ async fn an_encoding_that_may_stop_the_stream_is_a_warning() {
     let database = Database::start().await;
     let client = database.connect().await;
     client.sql("create database ascii template template0 encoding 'SQL_ASCII' locale 'C'").await;
-    let url = format!("{}/ascii", database.url().trim_end_matches("/postgres"));
+    let url = database.url_of("postgres", "ascii");
     assert_eq!(check(&url).await.mark_of("the database's encoding is SQL_ASCII"), "warning");
     assert_eq!(check(&database.url()).await.mark_of("the database's encoding is UTF8"), "ok");
 }

@@ -83,12 +83,12 @@ async fn settings_have_the_last_word() {
 }
 
 #[tokio::test]
-async fn a_server_answers_on_its_socket_too() {
+async fn a_server_answers_on_its_socket() {
     let database = Database::start().await;
-    let socket_dir = database.cluster.socket_dir().unwrap().display();
-    let url = format!("host={socket_dir} port={} user=postgres dbname=postgres", database.cluster.port());
+    let socket_dir = database.cluster.socket_dir();
+    let url = format!("host={} port={} user=postgres dbname=postgres", socket_dir.display(), database.cluster.port());
     assert_eq!(Client::connect(&url).await.text("select inet_server_addr() is null").await, "t");
-    let mode = std::fs::metadata(database.cluster.socket_dir().unwrap()).unwrap().permissions().mode();
+    let mode = std::fs::metadata(socket_dir).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700, "somebody else can reach the socket");
 }
 
@@ -189,7 +189,8 @@ async fn a_data_folder_of_another_major_version_is_refused() {
 async fn a_port_in_use_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let error = Cluster::start(ClusterOptions { port: Some(port), ..ClusterOptions::temporary() }).await.unwrap_err();
+    let options = ClusterOptions { port: Some(port), tcp: true, ..ClusterOptions::temporary() };
+    let error = Cluster::start(options).await.unwrap_err();
     assert_eq!(error.message(), format!("port {port} is in use by another program"));
 }
 

@@ -11,7 +11,8 @@ async fn standby_of(primary: &mut Database) -> Database {
     primary.cluster.stop(StopMode::Fast).await.unwrap();
     let signal = primary.cluster.data_dir().join("standby.signal");
     std::fs::write(&signal, "").unwrap();
-    let conninfo = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", primary.cluster.port());
+    let (socket, port) = (primary.cluster.socket_dir().display(), primary.cluster.port());
+    let conninfo = format!("host='{socket}' port={port} user=postgres dbname=postgres");
     let settings = [
         ("shared_buffers", "16MB"),
         ("primary_conninfo", &conninfo),

@@ -49,8 +49,8 @@ async fn a_stop_does_not_wait_for_who_serves() {
 
 #[tokio::test]
 async fn a_stream_that_fell_silent_is_noticed_and_one_that_does_not_open_is_given_up() {
-    let database = Database::start_with(&[("wal_sender_timeout", "2s")]).await;
-    let proxy = Proxy::start(database.cluster.port()).await;
+    let database = Database::on_tcp(&[("wal_sender_timeout", "2s")]).await;
+    let proxy = Proxy::start(&database).await;
     let tidewire = Tidewire::up(&proxy.url()).await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;
@@ -72,8 +72,8 @@ async fn a_stream_that_fell_silent_is_noticed_and_one_that_does_not_open_is_give
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_stream_that_does_not_open() {
-    let database = Database::start().await;
-    let proxy = Proxy::start(database.cluster.port()).await;
+    let database = Database::on_tcp(&[]).await;
+    let proxy = Proxy::start(&database).await;
     proxy.block(Some(Block::Silence(Link::Stream)));
     let tidewire = Tidewire::spawn(&["up", "--database-url", &proxy.url()]);
     let client = database.connect().await;
@@ -86,8 +86,8 @@ async fn a_stop_does_not_wait_for_a_stream_that_does_not_open() {
 
 #[tokio::test]
 async fn a_return_is_told_once_however_often_the_stream_does_not_open() {
-    let mut database = Database::start().await;
-    let proxy = Proxy::start(database.cluster.port()).await;
+    let mut database = Database::on_tcp(&[]).await;
+    let proxy = Proxy::start(&database).await;
     let tidewire = Tidewire::up(&proxy.url()).await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;

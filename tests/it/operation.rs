@@ -60,7 +60,7 @@ async fn no_free_slot_is_told_and_nothing_is_installed() {
 
 #[tokio::test]
 async fn a_url_that_leads_nowhere_is_told_without_its_password() {
-    let database = Database::start().await;
+    let database = Database::on_tcp(&[]).await;
     database.connect().await.sql("create role ann login replication password 'right'").await;
     database.allow("host all ann all scram-sha-256").await;
     let port = database.cluster.port();
@@ -71,8 +71,8 @@ async fn a_url_that_leads_nowhere_is_told_without_its_password() {
             1,
             "password authentication failed for user \"ann\"",
         ),
-        (format!("postgresql://postgres:secret@127.0.0.1:{port}/nowhere"), 1, "database \"nowhere\" does not exist"),
-        (format!("postgresql://nobody:secret@127.0.0.1:{port}/postgres"), 1, "role \"nobody\" does not exist"),
+        (database.url_of("postgres:secret", "nowhere"), 1, "database \"nowhere\" does not exist"),
+        (database.url_as("nobody:secret"), 1, "role \"nobody\" does not exist"),
         (format!("postgresql://ann:secret@127.0.0.1:{closed}/postgres"), 1, "Connection refused"),
         (format!("postgresql://ann:secret@127.0.0.1:{port}x/postgres"), 2, "the database URL cannot be read"),
         ("postgresql://ann:secret@[::1/postgres".to_owned(), 2, "the database URL cannot be read"),

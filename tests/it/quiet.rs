@@ -38,8 +38,7 @@ async fn a_quiet_table_pins_no_wal_while_the_rest_of_the_server_is_busy() {
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create database other").await;
-    let elsewhere =
-        Client::connect(&format!("postgresql://postgres@127.0.0.1:{}/other", database.cluster.port())).await;
+    let elsewhere = Client::connect(&database.url_of("postgres", "other")).await;
     for client in [&client, &elsewhere] {
         client.sql("create table noise (a int, b text)").await;
     }

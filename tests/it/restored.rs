@@ -127,13 +127,11 @@ async fn a_copied_database_begins_anew_and_says_so() {
     write(&client, "insert into t values (1)").await;
     drop((subscriber, idle));
     assert!(tidewire.stop().await.success());
-    let url = database.url();
-    let (server, _) = url.rsplit_once('/').unwrap();
-    let other = Client::connect(&format!("{server}/template1")).await;
+    let other = Client::connect(&database.url_of("postgres", "template1")).await;
     drop(client);
     let copied = || async { other.try_sql("create database copy template postgres").await.is_ok() };
     until("nobody is connected to what is copied", copied).await;
-    let url = format!("{server}/copy");
+    let url = database.url_of("postgres", "copy");
     let _tidewire = Tidewire::up(&url).await;
     let client = Client::connect(&url).await;
     write(&client, "insert into t values (2)").await;

@@ -238,7 +238,8 @@ async fn load(database: &Database) -> JoinSet<()> {
     };
     let scripts = TempDir::new().unwrap();
     let mut command = Command::new(pgbench);
-    command.args(["-n", "-h", "127.0.0.1", "-U", "postgres", "-p", &database.cluster.port().to_string()]);
+    command.args(["-n", "-U", "postgres", "-p", &database.cluster.port().to_string(), "-h"]);
+    command.arg(database.cluster.socket_dir());
     command.args(["-c", &CLIENTS.to_string(), "-t", &TRANSACTIONS.to_string()]);
     command.env("PGOPTIONS", "-c synchronous_commit=on");
     for (number, load) in LOADS.iter().enumerate() {

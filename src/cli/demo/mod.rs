@@ -53,7 +53,7 @@ async fn walk_on_a_private_server() -> Result<Walk> {
     eprintln!("starting a private PostgreSQL {} ...", binaries.version().major());
     let options = ClusterOptions { binaries: Some(binaries), ..ClusterOptions::temporary() };
     let mut cluster = Cluster::start(options).await?;
-    let target: Target = cluster.url().parse()?;
+    let target = Target::private(cluster.url())?;
     let walk = serve_and_walk(&target).await;
     // nothing on it is worth a checkpoint
     let stopped = cluster.stop(StopMode::Immediate).await;

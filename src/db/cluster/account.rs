@@ -1,12 +1,13 @@
 //! Who runs the server: PostgreSQL refuses root, so root hands it to an account without privileges.
 
 use std::ffi::OsStr;
-use std::fs::{File, Metadata};
-use std::os::unix::fs::{MetadataExt, chown, fchown};
+use std::fs::{File, Metadata, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nix::fcntl::OFlag;
 use nix::unistd::{Uid, User, getegid, geteuid};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -51,7 +52,7 @@ impl Account {
                 Account::of,
             ));
         }
-        let owner = user.map_or_else(|| format!("user {owner}"), |user| format!("user \"{}\"", user.name));
+        let owner = shown(owner.as_raw());
         Err(Error::new(ErrorKind::InvalidInput, format!("folder \"{}\" belongs to {owner}", folder.display()))
             .hint(format!("Run this as {owner}, or choose another folder.")))
     }
@@ -69,23 +70,44 @@ impl Account {
         metadata.uid() == self.uid
     }
 
+    /// Whether a process of that user is this account's.
+    pub(super) fn is(&self, uid: u32) -> bool {
+        self.uid == uid
+    }
+
     /// A command that runs as this account, speaks English (its messages are read here) and heeds none of libpq's
-    /// variables. It starts in the root folder: ours may be one that the account cannot enter.
+    /// variables, nor sees ours, in which a password may be. It starts in the root folder: ours may be one that the
+    /// account cannot enter.
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         if self.other {
             command.uid(self.uid).gid(self.gid);
         }
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
+        let is_kept_back = |name: &[u8]| name.starts_with(b"PG") || name.starts_with(b"TIDEWIRE_");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_kept_back(name.as_encoded_bytes())) {
             command.env_remove(name);
         }
         command.env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
         command
     }
 
-    /// Gives `folder`, which must be one that we made or an empty one of ours, to this account.
+    /// Gives `folder`, which must be one that we made or an empty one of ours, to this account. No link is followed:
+    /// what it leads to is not for us to give away.
     pub(super) fn take(&self, folder: &Path) -> Result<()> {
-        if self.other { chown(folder, Some(self.uid), Some(self.gid)).map_err(Error::from) } else { Ok(()) }
+        if !self.other {
+            return Ok(());
+        }
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_DIRECTORY;
+        let opened = OpenOptions::new().read(true).custom_flags(flags.bits()).open(folder)?;
+        let owner = opened.metadata()?.uid();
+        if owner == self.uid {
+            return Ok(());
+        }
+        if owner != geteuid().as_raw() {
+            let message = format!("folder \"{}\" belongs to {}", folder.display(), shown(owner));
+            return Err(Error::new(ErrorKind::InvalidInput, message).hint("Choose another folder."));
+        }
+        self.take_file(&opened)
     }
 
     /// Gives an open file to this account.
@@ -106,5 +128,13 @@ impl Account {
             .hint(
                 "Choose a folder that this user can reach, such as one in /var/lib, or run this as an ordinary user.",
             ))
+    }
+}
+
+/// A user, as an error names one.
+pub(super) fn shown(uid: u32) -> String {
+    match User::from_uid(Uid::from_raw(uid)) {
+        Ok(Some(user)) => format!("user \"{}\"", user.name),
+        _ => format!("user {uid}"),
     }
 }

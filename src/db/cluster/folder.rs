@@ -1,8 +1,8 @@
 //! The data folder: what is in it, a temporary one, and filling a new one.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::fs::{DirBuilder, Permissions};
 use std::io::{ErrorKind as IoErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,9 +11,10 @@ use std::time::Duration;
 use super::account::Account;
 use super::binaries::Binaries;
 use super::server::GLANCE;
+use super::trust;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The file in a kept data folder that holds the password of the user `postgres`.
+/// The file in a data folder that holds the password of the user `postgres`.
 const PASSWORD_FILE: &str = "tidewire.password";
 
 /// The first that the system knows is the new cluster's: Unicode letters and the order of code points, or bytes alone.
@@ -32,7 +33,10 @@ impl Folder {
         let context = |error: std::io::Error| Error::from(error).context(format!("folder \"{}\"", path.display()));
         let made = !path.exists();
         if made {
-            DirBuilder::new().recursive(true).create(path.parent().unwrap_or(path)).map_err(context)?;
+            trust::check_way(path, &Account::for_new_folder()?)?;
+            let mut above = DirBuilder::new();
+            // nobody else may put anything there, whatever the umask says
+            above.recursive(true).mode(0o755).create(path.parent().unwrap_or(path)).map_err(context)?;
             DirBuilder::new().mode(0o700).create(path).map_err(context)?;
         }
         let opened = Folder::inspect(path).await;
@@ -51,13 +55,13 @@ impl Folder {
                 .hint("Choose a folder that is empty or not there yet."));
         }
         let account = Account::for_folder(path, &metadata)?;
-        let major = match std::fs::read_to_string(path.join("PG_VERSION")) {
-            Ok(version) => Some(version.trim().parse().map_err(|_| {
+        trust::check_way(path, &account)?;
+        let major = match trust::read(&path.join("PG_VERSION"), &account)? {
+            Some(version) => Some(version.trim().parse().map_err(|_| {
                 Error::new(ErrorKind::InvalidInput, format!("\"{}\" is not a data folder", path.display()))
-                    .detail(format!("Its PG_VERSION holds \"{}\".", version.trim().escape_default()))
+                    .detail("Its PG_VERSION holds no number.")
             })?),
-            Err(error) if error.kind() == IoErrorKind::NotFound => None,
-            Err(error) => return Err(context(error)),
+            None => None,
         };
         match major {
             Some(_) if account.owns(&metadata) => {}
@@ -97,7 +101,13 @@ impl TemporaryFolder {
         if made.is_ok() { made } else { TemporaryFolder::create_in(Path::new("/tmp"), account).await }
     }
 
+    /// Makes one whose path is as short as it gets.
+    pub(super) async fn short(account: &Account) -> Result<TemporaryFolder> {
+        TemporaryFolder::create_in(Path::new("/tmp"), account).await
+    }
+
     async fn create_in(parent: &Path, account: &Account) -> Result<TemporaryFolder> {
+        trust::check_way(parent, account)?;
         let private = Permissions::from_mode(0o700);
         let made = tempfile::Builder::new().prefix("tidewire-").permissions(private).tempdir_in(parent)?;
         let folder = TemporaryFolder { path: made.keep() };
@@ -125,33 +135,25 @@ impl Drop for TemporaryFolder {
     }
 }
 
-/// Fills `data` by `initdb`. A kept cluster's user `postgres` gets a password, which stays in the folder; a temporary
-/// one's needs none.
-pub(super) async fn initialise(
-    data: &Path,
-    account: &Account,
-    binaries: &Binaries,
-    durable: bool,
-    kept: bool,
-) -> Result<()> {
-    let password = if kept { Some(uuid::Uuid::new_v4().simple().to_string()) } else { None };
+/// Fills `data` by `initdb`. Over TCP its user `postgres` needs a password, which stays in the folder; over a socket, which
+/// is where nobody else can reach it, nobody needs one.
+pub(super) async fn initialise(data: &Path, account: &Account, binaries: &Binaries, durable: bool) -> Result<()> {
+    // 122 bits of the system's own chance
+    let password = uuid::Uuid::new_v4().simple().to_string();
     let mut stderr = String::new();
     for locale in LOCALES {
         let mut command = account.command(binaries.program("initdb"));
         command.arg("-D").arg(data).args(["--username=postgres", "--encoding=UTF8", "--no-instructions"]);
-        command.arg(format!("--locale={locale}")).arg("--auth-local=trust");
-        command.arg(if kept { "--auth-host=scram-sha-256" } else { "--auth-host=trust" });
+        command.arg(format!("--locale={locale}")).args(["--auth-local=trust", "--auth-host=scram-sha-256"]);
         if !durable {
             command.arg("--no-sync");
         }
         // A Ctrl-C in our terminal is for us: half a folder is of no use to anybody.
         command.process_group(0);
-        let password_file = password.as_deref().map(|password| hand_over(password, account)).transpose()?;
-        if let Some(file) = &password_file {
-            command.arg("--pwfile").arg(file.path());
-        }
+        let password_file = hand_over(&password, account)?;
+        command.arg("--pwfile").arg(password_file.path());
         match Initdb::run(&mut command).await? {
-            Ok(()) => return password.map_or(Ok(()), |password| store_password(data, &password, account)),
+            Ok(()) => return store_password(data, &password, account),
             Err(written) => stderr = written,
         }
         if !stderr.contains("invalid locale name") {
@@ -175,12 +177,9 @@ pub(super) async fn copy(template: &Path, data: &Path) -> Result<()> {
 }
 
 /// The password of the user `postgres`, if the cluster in `data` was made with one.
-pub(super) fn password(data: &Path) -> Result<Option<String>> {
-    match std::fs::read_to_string(data.join(PASSWORD_FILE)) {
-        Ok(password) => Ok(Some(password.trim().to_owned())),
-        Err(error) if error.kind() == IoErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::from(error).context(format!("file \"{}\"", data.join(PASSWORD_FILE).display()))),
-    }
+pub(super) fn password(data: &Path, account: &Account) -> Result<Option<String>> {
+    let password = trust::read(&data.join(PASSWORD_FILE), account)?;
+    Ok(password.map(|password| password.trim().to_owned()))
 }
 
 /// A running `initdb`. Dropping it waits for its end, which comes within a second: killed, its server would leave shared
@@ -223,9 +222,15 @@ fn hand_over(password: &str, account: &Account) -> Result<tempfile::NamedTempFil
     Ok(file)
 }
 
+/// Writes it as the account, which root could not do safely in a folder of somebody else's.
 fn store_password(data: &Path, password: &str, account: &Account) -> Result<()> {
-    // create_new follows no link: as root we write into a folder that somebody else owns.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(data.join(PASSWORD_FILE))?;
-    writeln!(file, "{password}")?;
-    account.take_file(&file)
+    let mut command = account.command("/bin/sh");
+    // -C: not into what is there already
+    command.args(["-c", r#"set -C; umask 077; exec cat >"$0""#]).arg(data.join(PASSWORD_FILE));
+    let mut writing = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let written = writing.stdin.take().map_or(Ok(()), |mut stdin| writeln!(stdin, "{password}"));
+    if writing.wait()?.success() {
+        return Ok(written?);
+    }
+    Err(Error::new(ErrorKind::Io, format!("could not write \"{}\"", data.join(PASSWORD_FILE).display())))
 }

@@ -1,13 +1,15 @@
 //! A private PostgreSQL server: for the demo, for tests, and for `tidewire up` without a database of one's own.
 //!
-//! It listens on 127.0.0.1 and on a socket in its data folder, which nobody else can enter. A temporary cluster trusts
-//! who comes from this machine and is gone, process and folder, when it is dropped or this process dies. A kept one
-//! asks for a password, which lies in its folder, and survives its server.
+//! It listens on a socket in a folder that no other account can enter, and trusts whoever comes that way. On 127.0.0.1,
+//! where every account of the machine can knock, a temporary cluster listens only if asked to, and each asks for a
+//! password, which lies in the data folder. A temporary cluster is gone, process and folder, when it is dropped or this
+//! process dies; a kept one survives its server.
 
 mod account;
 mod binaries;
 mod folder;
 mod server;
+mod trust;
 mod watchdog;
 
 use std::fmt;
@@ -25,6 +27,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How often another free port is tried: somebody else may take one between our finding it and the server's binding it.
 const PORT_TRIES: usize = 10;
+
+/// The number of a socket in a folder of its own, where there is no other: PostgreSQL's usual one.
+const SOCKET_NUMBER: u16 = 5432;
 
 /// The longest path that a socket may have: `sun_path` is 108 bytes on Linux and 104 on macOS, the last one zero.
 const SOCKET_PATH_LIMIT: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
@@ -65,6 +70,8 @@ pub struct ClusterOptions {
     pub data_dir: Option<PathBuf>,
     /// Where a temporary cluster's folder is made; none for where `TMPDIR` says.
     pub temporary_in: Option<PathBuf>,
+    /// Whether it listens on 127.0.0.1 too, where it asks for a password.
+    pub tcp: bool,
     /// The port; none for a kept cluster's last one, if it is free, or any free one.
     pub port: Option<u16>,
     /// Further settings of the server; they come last and so have the last word.
@@ -77,12 +84,13 @@ pub struct ClusterOptions {
 }
 
 impl ClusterOptions {
-    /// A temporary cluster on a free port, not durable.
+    /// A temporary cluster that listens on its socket alone, not durable.
     pub fn temporary() -> Self {
         ClusterOptions {
             binaries: None,
             data_dir: None,
             temporary_in: None,
+            tcp: false,
             port: None,
             settings: Vec::new(),
             durable: false,
@@ -90,9 +98,9 @@ impl ClusterOptions {
         }
     }
 
-    /// A durable cluster that stays in `data_dir`.
+    /// A durable cluster that stays in `data_dir`, and listens on 127.0.0.1 too: any client can use it.
     pub fn kept(data_dir: impl Into<PathBuf>) -> Self {
-        ClusterOptions { data_dir: Some(data_dir.into()), durable: true, ..ClusterOptions::temporary() }
+        ClusterOptions { data_dir: Some(data_dir.into()), tcp: true, durable: true, ..ClusterOptions::temporary() }
     }
 
     async fn find_binaries(&self) -> Result<Binaries> {
@@ -103,12 +111,12 @@ impl ClusterOptions {
     }
 
     /// All settings of the server but its port.
-    fn server_settings(&self, socket_dir: Option<&str>) -> Vec<(String, String)> {
+    fn server_settings(&self, socket_dir: &str) -> Vec<(String, String)> {
         // A list of folders, in which quotes keep what is one folder one.
-        let socket_dir = socket_dir.map(|dir| format!("\"{}\"", dir.replace('"', "\"\""))).unwrap_or_default();
+        let socket_dir = format!("\"{}\"", socket_dir.replace('"', "\"\""));
         // The default of ten slots and ten walsenders is enough: Tidewire takes one of each a database.
         let mut settings = vec![
-            ("listen_addresses", "127.0.0.1"),
+            ("listen_addresses", if self.tcp { "127.0.0.1" } else { "" }),
             ("unix_socket_directories", &socket_dir),
             ("wal_level", "logical"),
             // Its log is one file, in English, because it is read here when the server does not start.
@@ -127,17 +135,39 @@ impl ClusterOptions {
 
 /// A running PostgreSQL server. Dropping it stops the server and waits for that, and removes a temporary cluster's folder.
 pub struct Cluster {
-    // In this order they are dropped: the server, its folder, then who would have cleared both away.
+    // In this order they are dropped: the server, its folders, then who would have cleared all away.
     server: Option<Server>,
     temporary: Option<TemporaryFolder>,
+    /// Where its socket is, if not in the data folder.
+    socket_folder: Option<TemporaryFolder>,
     watchdog: Option<Watchdog>,
     /// How to start the server again; none if it is not ours.
     launcher: Option<Launcher>,
+    account: Account,
     data_dir: PathBuf,
-    socket_dir: Option<PathBuf>,
+    socket_dir: PathBuf,
+    is_on_tcp: bool,
     port: u16,
     pid: u32,
     url: String,
+    tcp_url: Option<String>,
+}
+
+/// A folder for a socket that only the account can reach: the data folder, or where its path is too long for a socket's
+/// a temporary one.
+struct SocketFolder {
+    path: String,
+    made: Option<TemporaryFolder>,
+}
+
+impl SocketFolder {
+    async fn of(data: &Path, account: &Account) -> Result<SocketFolder> {
+        if let Some(path) = data.to_str().filter(|path| path.len() + "/.s.PGSQL.65535".len() <= SOCKET_PATH_LIMIT) {
+            return Ok(SocketFolder { path: path.to_owned(), made: None });
+        }
+        let made = TemporaryFolder::short(account).await?;
+        Ok(SocketFolder { path: made.path().to_string_lossy().into_owned(), made: Some(made) })
+    }
 }
 
 impl Cluster {
@@ -157,19 +187,22 @@ impl Cluster {
         let account = Account::for_new_folder()?;
         let temporary = TemporaryFolder::create(options.temporary_in.as_deref(), &account).await?;
         let data = temporary.path().join("data");
+        let socket = SocketFolder::of(&data, &account).await?;
         let mode = StopMode::Immediate;
-        let watchdog = Watchdog::spawn(&account, &binaries, &data, mode, Some(temporary.path()))?;
+        let folders = [Some(&temporary), socket.made.as_ref()];
+        let folders: Vec<_> = folders.into_iter().flatten().map(TemporaryFolder::path).collect();
+        let watchdog = Watchdog::spawn(&account, &binaries, &data, mode, &folders)?;
         match &options.template {
             Some(template) => folder::copy(template, &data).await?,
-            None => folder::initialise(&data, &account, &binaries, options.durable, false).await?,
+            None => folder::initialise(&data, &account, &binaries, options.durable).await?,
         }
-        Cluster::launch(options, binaries, account, data, Some(temporary), Some(watchdog)).await
+        Cluster::launch(options, (binaries, account), data, socket, Some((temporary, watchdog))).await
     }
 
     async fn start_kept(options: &ClusterOptions, data: &Path) -> Result<Cluster> {
         let Folder { account, major } = Folder::open(data).await?;
-        if let Some(running) = PidFile::running(data).await {
-            return Cluster::attach(data, running);
+        if let Some(running) = PidFile::running(data, &account).await? {
+            return Cluster::attach(data, running, account);
         }
         let binaries = match major {
             Some(major) => Binaries::find_major(major).await.map_err(|error| {
@@ -180,56 +213,79 @@ impl Cluster {
         match (major, &options.template) {
             (Some(_), _) => {}
             (None, Some(template)) => folder::copy(template, data).await?,
-            (None, None) => folder::initialise(data, &account, &binaries, options.durable, true).await?,
+            (None, None) => folder::initialise(data, &account, &binaries, options.durable).await?,
         }
-        Cluster::launch(options, binaries, account, data.to_owned(), None, None).await
+        let socket = SocketFolder::of(data, &account).await?;
+        Cluster::launch(options, (binaries, account), data.to_owned(), socket, None).await
     }
 
     async fn launch(
         options: &ClusterOptions,
-        binaries: Binaries,
-        account: Account,
+        (binaries, account): (Binaries, Account),
         data_dir: PathBuf,
-        temporary: Option<TemporaryFolder>,
-        watchdog: Option<Watchdog>,
+        socket: SocketFolder,
+        temporary: Option<(TemporaryFolder, Watchdog)>,
     ) -> Result<Cluster> {
-        let socket_dir = data_dir.to_str().filter(|dir| dir.len() + "/.s.PGSQL.65535".len() <= SOCKET_PATH_LIMIT);
-        let settings = options.server_settings(socket_dir);
-        let socket_dir = socket_dir.map(PathBuf::from);
+        let settings = options.server_settings(&socket.path);
         let stop_mode = if temporary.is_some() { StopMode::Immediate } else { StopMode::Fast };
-        let launcher = Launcher { binaries, account, data: data_dir.clone(), settings, stop_mode };
+        let launcher = Launcher { binaries, account: account.clone(), data: data_dir.clone(), settings, stop_mode };
+        let (temporary, watchdog) = temporary.unzip();
         let mut cluster = Cluster {
             server: None,
             temporary,
+            socket_folder: socket.made,
             watchdog,
             launcher: Some(launcher),
+            account,
             data_dir,
-            socket_dir,
+            socket_dir: socket.path.into(),
+            is_on_tcp: options.tcp,
             port: 0,
             pid: 0,
             url: String::new(),
+            tcp_url: None,
         };
         // A copy of a template carries the template's last port.
         let port = match options.port {
-            None if cluster.temporary.is_none() => previous_port(&cluster.data_dir),
+            None if !options.tcp => Some(SOCKET_NUMBER),
+            None if cluster.temporary.is_none() => previous_port(&cluster.data_dir, &cluster.account),
             port => port,
         };
         cluster.run(port, options.port.is_some()).await?;
         Ok(cluster)
     }
 
-    fn attach(data: &Path, running: PidFile) -> Result<Cluster> {
-        Ok(Cluster {
+    fn attach(data: &Path, running: PidFile, account: Account) -> Result<Cluster> {
+        let mut cluster = Cluster {
             server: None,
             temporary: None,
+            socket_folder: None,
             watchdog: None,
             launcher: None,
+            account,
             data_dir: data.to_owned(),
-            url: url(running.port, folder::password(data)?.as_deref()),
+            is_on_tcp: running.is_on_tcp(),
             port: running.port,
             pid: running.pid,
-            socket_dir: Some(running.socket_dir).filter(|dir| !dir.as_os_str().is_empty()),
-        })
+            socket_dir: data.join(running.socket_dir),
+            url: String::new(),
+            tcp_url: None,
+        };
+        cluster.note_urls()?;
+        Ok(cluster)
+    }
+
+    /// Notes where to connect. The password is for those who come over TCP; over the socket in the data folder, where
+    /// nobody but the account can have put it, it is offered too: whoever keeps the cluster may have come to ask for it.
+    fn note_urls(&mut self) -> Result<()> {
+        let password = folder::password(&self.data_dir, &self.account)?;
+        let password = password.map(|password| format!(":{password}")).unwrap_or_default();
+        let is_told = self.temporary.is_none() && self.socket_dir == self.data_dir;
+        let (socket, port) = (encoded(&self.socket_dir), self.port);
+        let on_socket = if is_told { password.as_str() } else { "" };
+        self.url = format!("postgresql://postgres{on_socket}@/postgres?host={socket}&port={port}");
+        self.tcp_url = self.is_on_tcp.then(|| format!("postgresql://postgres{password}@127.0.0.1:{port}/postgres"));
+        Ok(())
     }
 
     /// Runs the server on `port`, or unless the port is `fixed` on a free one.
@@ -239,7 +295,8 @@ impl Cluster {
         };
         if self.watchdog.is_none() {
             let Launcher { binaries, account, data, stop_mode, .. } = launcher;
-            self.watchdog = Some(Watchdog::spawn(account, binaries, data, *stop_mode, None)?);
+            let folders: Vec<_> = self.socket_folder.iter().map(TemporaryFolder::path).collect();
+            self.watchdog = Some(Watchdog::spawn(account, binaries, data, *stop_mode, &folders)?);
         }
         let mut port = port.map_or_else(free_port, Ok)?;
         for _ in 0..PORT_TRIES {
@@ -248,8 +305,7 @@ impl Cluster {
                     self.pid = server.pid();
                     self.server = Some(server);
                     self.port = port;
-                    self.url = url(port, folder::password(&self.data_dir)?.as_deref());
-                    return Ok(());
+                    return self.note_urls();
                 }
                 Err(LaunchError::PortTaken) if fixed => break,
                 Err(LaunchError::PortTaken) => port = free_port()?,
@@ -283,12 +339,17 @@ impl Cluster {
         self.run(Some(self.port), true).await
     }
 
-    /// Where to connect: as the superuser `postgres` to the database `postgres`. A kept cluster's holds the password.
+    /// Where to connect over the socket: as the superuser `postgres` to the database `postgres`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The TCP port, on 127.0.0.1.
+    /// The same over TCP, with the password, if it listens there.
+    pub fn tcp_url(&self) -> Option<&str> {
+        self.tcp_url.as_deref()
+    }
+
+    /// The TCP port, on 127.0.0.1, and the number in the socket's name.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -298,9 +359,9 @@ impl Cluster {
         &self.data_dir
     }
 
-    /// The folder of the socket; none if its path would be longer than a socket's may be.
-    pub fn socket_dir(&self) -> Option<&Path> {
-        self.socket_dir.as_deref()
+    /// The folder of the socket.
+    pub fn socket_dir(&self) -> &Path {
+        &self.socket_dir
     }
 
     /// The number of the server's process.
@@ -315,7 +376,7 @@ impl Cluster {
 }
 
 impl fmt::Debug for Cluster {
-    /// Without the URL, which may hold a password.
+    /// Without the URLs, which may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Cluster { data_dir, port, pid, .. } = self;
         f.debug_struct("Cluster")
@@ -326,9 +387,17 @@ impl fmt::Debug for Cluster {
     }
 }
 
-fn url(port: u16, password: Option<&str>) -> String {
-    let password = password.map(|password| format!(":{password}")).unwrap_or_default();
-    format!("postgresql://postgres{password}@127.0.0.1:{port}/postgres")
+/// A path within a URL.
+fn encoded(path: &Path) -> String {
+    let mut out = String::new();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(byte) {
+            out.push(char::from(*byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 fn free_port() -> Result<u16> {

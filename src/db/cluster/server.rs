@@ -14,6 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::StopMode;
 use super::account::Account;
 use super::binaries::Binaries;
+use super::trust;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often a process is looked at that we wait for: a server starts in some 50 ms.
@@ -88,7 +89,7 @@ impl Launcher {
             if let Some(status) = server.exited()? {
                 return Err(self.explain(status));
             }
-            if PidFile::read(&self.data)
+            if PidFile::read(&self.data, &self.account)?
                 .is_some_and(|file| file.pid == server.pid() && matches!(file.status.as_str(), "ready" | "standby"))
             {
                 return Ok(server);
@@ -103,8 +104,7 @@ impl Launcher {
 
     /// Why the server ended before it was ready, by its log.
     fn explain(&self, status: ExitStatus) -> LaunchError {
-        let log = std::fs::read(self.log()).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
+        let log = trust::read(Path::new(&self.log()), &self.account).ok().flatten().unwrap_or_default();
         if log.contains("Address already in use") {
             return LaunchError::PortTaken;
         }
@@ -181,13 +181,16 @@ pub(super) struct PidFile {
     pub(super) port: u16,
     /// Where its socket is; empty if it has none.
     pub(super) socket_dir: PathBuf,
+    /// The first address that it listens at; empty if there is none.
+    listens_at: String,
     /// `starting`, `ready`, `stopping` or `standby`.
     status: String,
 }
 
 impl PidFile {
-    fn read(data: &Path) -> Option<PidFile> {
-        PidFile::parse(&std::fs::read_to_string(data.join("postmaster.pid")).ok()?)
+    fn read(data: &Path, account: &Account) -> Result<Option<PidFile>> {
+        let text = trust::read(&data.join("postmaster.pid"), account)?;
+        Ok(text.and_then(|text| PidFile::parse(&text)))
     }
 
     /// Its lines are: pid, data folder, start time, port, socket folder, listen address, shared memory key, status.
@@ -196,32 +199,55 @@ impl PidFile {
         let pid = lines.next()?.parse().ok()?;
         let port = lines.nth(2)?.parse().ok()?;
         let socket_dir = lines.next()?.into();
-        let status = lines.nth(2)?.to_owned();
-        Some(PidFile { pid, port, socket_dir, status })
+        let listens_at = lines.next()?.to_owned();
+        let status = lines.nth(1)?.to_owned();
+        Some(PidFile { pid, port, socket_dir, listens_at, status })
+    }
+
+    /// Whether it can be reached at 127.0.0.1.
+    pub(super) fn is_on_tcp(&self) -> bool {
+        matches!(self.listens_at.as_str(), "127.0.0.1" | "localhost" | "0.0.0.0" | "*")
     }
 
     /// Finds the server that runs on `data`. One that starts or stops is awaited; a file that a killed server left
     /// counts for nothing.
-    pub(super) async fn running(data: &Path) -> Option<PidFile> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a server that is not the account's, or that has no socket by which to tell.
+    pub(super) async fn running(data: &Path, account: &Account) -> Result<Option<PidFile>> {
         let begun = Instant::now();
         while begun.elapsed() < STOP_PATIENCE {
-            let file = PidFile::read(data).filter(|file| is_alive(file.pid))?;
+            let Some(file) = PidFile::read(data, account)?.filter(|file| is_alive(file.pid)) else { return Ok(None) };
             match file.status.as_str() {
                 // The number may be another process's by now: only a server answers there.
-                "ready" | "standby" => return if file.answers(data).await { Some(file) } else { None },
+                "ready" | "standby" => return Ok(if file.answers(data, account).await? { Some(file) } else { None }),
                 _ => tokio::time::sleep(GLANCE).await,
             }
         }
-        None
+        Ok(None)
     }
 
-    async fn answers(&self, data: &Path) -> bool {
+    /// Whether the account's server answers. Nothing is said to it, and to nobody else a password ever: the file says
+    /// what the folder's owner likes.
+    async fn answers(&self, data: &Path, account: &Account) -> Result<bool> {
         if self.socket_dir.as_os_str().is_empty() {
-            return TcpStream::connect(("127.0.0.1", self.port)).await.is_ok();
+            if TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+                return Ok(false);
+            }
+            return Err(foreign(data, "has no Unix socket"));
         }
         let socket = data.join(&self.socket_dir).join(format!(".s.PGSQL.{}", self.port));
-        UnixStream::connect(socket).await.is_ok()
+        let Ok(stream) = UnixStream::connect(socket).await else { return Ok(false) };
+        if account.is(stream.peer_cred()?.uid()) {
+            return Ok(true);
+        }
+        Err(foreign(data, "is not run by the user whom the folder belongs to"))
     }
+}
+
+fn foreign(data: &Path, why: &str) -> Error {
+    let message = format!("the server that runs on data folder \"{}\" {why}", data.display());
+    Error::new(ErrorKind::InvalidInput, message).hint("Stop it, or name it with --database-url.")
 }
 
 fn is_alive(pid: u32) -> bool {
@@ -229,8 +255,8 @@ fn is_alive(pid: u32) -> bool {
 }
 
 /// The port of the server that ran on `data` before, by the command line that it left in `postmaster.opts`.
-pub(super) fn previous_port(data: &Path) -> Option<u16> {
-    let options = std::fs::read_to_string(data.join("postmaster.opts")).ok()?;
+pub(super) fn previous_port(data: &Path, account: &Account) -> Option<u16> {
+    let options = trust::read(&data.join("postmaster.opts"), account).ok()??;
     options.split_once(r#""-p" ""#)?.1.split('"').next()?.parse().ok()
 }
 
@@ -241,7 +267,13 @@ mod tests {
     #[test]
     fn a_pid_file_is_read_line_by_line() {
         let text = "4711\n/tmp/d\n1732395000\n54321\n/tmp/d\n127.0.0.1\n  1048640    131079\nready   \n";
-        let file = PidFile { pid: 4711, port: 54321, socket_dir: PathBuf::from("/tmp/d"), status: "ready".to_owned() };
+        let file = PidFile {
+            pid: 4711,
+            port: 54321,
+            socket_dir: PathBuf::from("/tmp/d"),
+            listens_at: "127.0.0.1".to_owned(),
+            status: "ready".to_owned(),
+        };
         assert_eq!(PidFile::parse(text), Some(file));
     }
 

@@ -7,8 +7,8 @@ use crate::support::{Database, Tidewire};
 /// Under writers, cuts one after the other. A program that is cut off again and again takes longer and longer pauses, so
 /// each gets three.
 async fn survives(cuts: &[Cut]) {
-    let database = Database::start().await;
-    let proxy = Proxy::start(database.cluster.port()).await;
+    let database = Database::on_tcp(&[]).await;
+    let proxy = Proxy::start(&database).await;
     let mut tidewire = Tidewire::up(&proxy.url()).await;
     let ledger = Ledger::open(&database).await;
     let writers = Writers::start(&database.url(), 2);

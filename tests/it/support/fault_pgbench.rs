@@ -73,7 +73,8 @@ impl Pgbench {
         let mut script = tempfile::NamedTempFile::new().unwrap();
         script.write_all(SCRIPT.as_bytes()).unwrap();
         let mut command = Command::new(program);
-        command.args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--host=127.0.0.1", "--username=postgres"]);
+        command.args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--username=postgres", "--host"]);
+        command.arg(database.cluster.socket_dir());
         command.arg(format!("--port={}", database.cluster.port()));
         command.arg(format!("--client={clients}")).arg(format!("--transactions={transactions}"));
         command.arg("--file").arg(script.path()).arg("postgres");

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::PATIENCE;
+use super::{Database, PATIENCE};
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,7 @@ const COMMIT: &[u8] = b"Q\0\0\0\x0bcommit\0";
 /// Forwards connections to a server. All of them end when this is dropped.
 pub struct Proxy {
     port: u16,
+    url: String,
     plan: Arc<Plan>,
     accepting: JoinHandle<()>,
 }
@@ -77,8 +78,9 @@ enum Fate {
 }
 
 impl Proxy {
-    /// In front of the server on `upstream`.
-    pub async fn start(upstream: u16) -> Proxy {
+    /// In front of a server that listens on TCP.
+    pub async fn start(database: &Database) -> Proxy {
+        let upstream = database.cluster.port();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let plan = Arc::new(Plan::default());
@@ -88,12 +90,13 @@ impl Proxy {
                 tokio::spawn(forward(client, upstream, Arc::clone(&shared)));
             }
         });
-        Proxy { port, plan, accepting }
+        let url = database.tcp_url().replace(&format!(":{upstream}/"), &format!(":{port}/"));
+        Proxy { port, url, plan, accepting }
     }
 
     /// As the superuser, by way of the proxy.
     pub fn url(&self) -> String {
-        format!("postgresql://postgres@127.0.0.1:{}/postgres", self.port)
+        self.url.clone()
     }
 
     pub fn port(&self) -> u16 {

@@ -60,13 +60,20 @@ impl Database {
     pub async fn start_in(folder: Option<PathBuf>, settings: &[(&str, &str)]) -> Database {
         let binaries = Binaries::find().await.unwrap_or_else(|error| panic!("{error}"));
         let template = template(&binaries).await;
-        Database::start_of(binaries, Some(template), folder, settings).await
+        Database::start_of(binaries, Some(template), folder, settings, false).await
+    }
+
+    /// Starts a server that listens on 127.0.0.1 too, with a password, for what cannot be done over a socket.
+    pub async fn on_tcp(settings: &[(&str, &str)]) -> Database {
+        let binaries = Binaries::find().await.unwrap_or_else(|error| panic!("{error}"));
+        let template = template(&binaries).await;
+        Database::start_of(binaries, Some(template), memory(), settings, true).await
     }
 
     /// Starts a server that is no copy of the one that all others are copies of: with a system identifier of its own.
     pub async fn initialised() -> Database {
         let binaries = Binaries::find().await.unwrap_or_else(|error| panic!("{error}"));
-        Database::start_of(binaries, None, memory(), &[]).await
+        Database::start_of(binaries, None, memory(), &[], false).await
     }
 
     async fn start_of(
@@ -74,6 +81,7 @@ impl Database {
         template: Option<PathBuf>,
         folder: Option<PathBuf>,
         settings: &[(&str, &str)],
+        tcp: bool,
     ) -> Database {
         // A small cache, because several servers run at once.
         let settings = [("shared_buffers", "16MB")].iter().chain(settings);
@@ -82,6 +90,7 @@ impl Database {
             template,
             binaries: Some(binaries),
             temporary_in: folder,
+            tcp,
             settings,
             ..ClusterOptions::temporary()
         };
@@ -95,7 +104,18 @@ impl Database {
     }
 
     pub fn url_as(&self, user: &str) -> String {
-        format!("postgresql://{user}@127.0.0.1:{}/postgres", self.cluster.port())
+        self.url_of(user, "postgres")
+    }
+
+    /// The URL of any user and database; the user may be followed by a password.
+    pub fn url_of(&self, user: &str, database: &str) -> String {
+        let (_, place) = self.cluster.url().split_once('?').unwrap();
+        format!("postgresql://{user}@/{database}?{place}")
+    }
+
+    /// The superuser's URL over TCP, with the password.
+    pub fn tcp_url(&self) -> String {
+        self.cluster.tcp_url().expect("a server that was started with on_tcp").to_owned()
     }
 
     /// Connects as the superuser.
@@ -136,7 +156,7 @@ impl Database {
 /// A data folder to copy for each test: one `initdb` for all tests, on this machine, of this version of PostgreSQL.
 ///
 /// It lies in the target folder, which the server's account need not be able to reach: who copies is the test.
-async fn template(binaries: &Binaries) -> PathBuf {
+pub async fn template(binaries: &Binaries) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     // What decides how a folder is filled.
     include_str!("../../../src/db/cluster/folder.rs").hash(&mut hasher);

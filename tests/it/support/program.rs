@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use super::PATIENCE;
 use tidewire::db::cluster::BINDIR_VARIABLE;
 
-/// The program without what the environment would set for it, but for where PostgreSQL is.
+/// The program without what the environment would set for it, but for where PostgreSQL is. A URL with a password goes
+/// into the environment: everybody on the machine can read a command line.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidewire"));
     for (name, _) in std::env::vars_os() {
@@ -21,8 +22,22 @@ pub fn command(args: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    command.args(args).env_remove("NO_COLOR").stdin(Stdio::null()).kill_on_drop(true);
+    let named = args.iter().position(|arg| *arg == "--database-url");
+    match named.map(|at| (at, args[at + 1])).filter(|(_, url)| has_password(url)) {
+        Some((at, url)) => {
+            command.args(&args[..at]).args(&args[at + 2..]).env("TIDEWIRE_DATABASE_URL", url);
+        }
+        None => {
+            command.args(args);
+        }
+    }
+    command.env_remove("NO_COLOR").stdin(Stdio::null()).kill_on_drop(true);
     command
+}
+
+fn has_password(url: &str) -> bool {
+    let user = url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
+    user.is_some_and(|(user, _)| user.contains(':'))
 }
 
 /// Runs the program to its end.

@@ -35,8 +35,8 @@ pub struct Stage {
 impl Stage {
     pub async fn set(seed: u64) -> Stage {
         // A frozen program is given up after this; much less would give up one that only waits for its turn.
-        let database = Database::start_with(&[("wal_sender_timeout", "2s")]).await;
-        let proxy = Proxy::start(database.cluster.port()).await;
+        let database = Database::on_tcp(&[("wal_sender_timeout", "2s")]).await;
+        let proxy = Proxy::start(&database).await;
         let tidewire = Tidewire::up(&proxy.url()).await;
         let oracle = Oracle::start(&database, seed).await;
         Stage { chance: Chance::new(!seed), oracle, database, proxy, tidewire, is_doomed: false }

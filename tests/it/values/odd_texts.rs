@@ -9,7 +9,7 @@ pub async fn create_database(database: &Database, encoding: &str) -> String {
     client
         .sql(&format!("create database {name} encoding '{encoding}' lc_collate 'C' lc_ctype 'C' template template0"))
         .await;
-    format!("{}/{name}", database.url().rsplit_once('/').unwrap().0)
+    database.url_of("postgres", &name)
 }
 
 #[tokio::test]
