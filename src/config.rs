@@ -34,6 +34,8 @@ pub struct File {
     pub stall_after: Option<u64>,
     /// See `--log`.
     pub log: Option<String>,
+    /// See `--log-row-data`.
+    pub log_row_data: Option<bool>,
 }
 
 /// What an inbox may hold before it is emptied and its session told of a gap, as PostgreSQL writes a size and an interval.
@@ -72,8 +74,10 @@ impl File {
         })?;
         toml::from_str(&text).map_err(|source| {
             // the whole message quotes the line, which may hold a password
-            Error::new(ErrorKind::InvalidInput, format!("{shown}: {}", source.message()))
-                .hint("It knows database-url, data-dir, listen, stall-after, inbox-max-size, inbox-max-age and log.")
+            Error::new(ErrorKind::InvalidInput, format!("{shown}: {}", source.message())).hint(
+                "It knows database-url, data-dir, listen, stall-after, inbox-max-size, inbox-max-age, log and \
+                     log-row-data.",
+            )
         })
     }
 }

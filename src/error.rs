@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::printable::{printable, printable_lines};
+
 /// A `Result` of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -107,13 +109,14 @@ impl Error {
 }
 
 impl fmt::Display for Error {
+    /// As a terminal shows it. A server's errors quote names and data: only the program's own words start a line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)?;
+        f.write_str(&printable(&self.0.message))?;
         if let Some(detail) = &self.0.detail {
-            write!(f, "\ndetail: {detail}")?;
+            write!(f, "\ndetail: {}", printable_lines(detail))?;
         }
         if let Some(hint) = &self.0.hint {
-            write!(f, "\nhint: {hint}")?;
+            write!(f, "\nhint: {}", printable_lines(hint))?;
         }
         Ok(())
     }

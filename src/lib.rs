@@ -29,6 +29,7 @@ pub mod monitor;
 pub mod observe;
 pub mod pgoutput;
 pub mod position;
+pub mod printable;
 pub mod subscription;
 pub mod upkeep;
 pub mod wal;

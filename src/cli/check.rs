@@ -6,10 +6,10 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 
 use super::DatabaseUrl;
-use super::line::printable;
 use crate::config::{self, File};
 use crate::db::requirement::{self, Requirement, Verdict};
 use crate::error::Result;
+use crate::printable::printable;
 
 #[derive(Debug, Args)]
 #[command(after_help = "One line a requirement: ok, warning or failure; what to paste against it stands beneath.\n\

@@ -4,6 +4,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::delivery::notify::members;
 use crate::inbox::Event;
+use crate::printable::printable;
 
 /// What came.
 pub(super) const INSERTED: Style = AnsiColor::Green.on_default();
@@ -70,22 +71,6 @@ fn name(text: &str) -> String {
     } else {
         format!("\"{}\"", text.replace('"', "\"\""))
     }
-}
-
-/// Nothing in the data may command the terminal: JSON leaves some control characters as they are, and names may have any.
-pub(super) fn printable(text: &str) -> String {
-    if !text.contains(char::is_control) {
-        return text.to_owned();
-    }
-    let mut out = String::with_capacity(text.len() + 8);
-    for character in text.chars() {
-        if character.is_control() {
-            out.push_str(&format!("\\u{:04x}", u32::from(character)));
-        } else {
-            out.push(character);
-        }
-    }
-    out
 }
 
 #[cfg(test)]

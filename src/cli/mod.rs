@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::File;
 use crate::error::Result;
+use crate::observe::log::Log;
 
 /// Data change events for PostgreSQL: pick a table, a column, a row or a field, and be told of every change.
 #[derive(Debug, Parser)]
@@ -36,6 +37,16 @@ pub struct Cli {
         help = "What to log: error, warn, info, debug or trace [default: info]"
     )]
     log: Option<String>,
+    /// Log what libraries say too, which quotes rows and statements' parameters
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEWIRE_LOG_ROW_DATA",
+        value_parser = clap::builder::FalseyValueParser::new(),
+        action = clap::ArgAction::SetTrue,
+        help = "Log what libraries say too, as far as --log has it: with trace that quotes people's rows"
+    )]
+    log_row_data: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -81,13 +92,15 @@ impl Cli {
     ///
     /// # Errors
     /// Those of the settings file.
-    pub fn log_filter(&self) -> Result<String> {
+    pub fn log(&self, colour: bool) -> Result<Log> {
         let file = File::read(self.config.as_deref())?;
         let default = match self.command {
             Command::Up(_) => "info",
             _ => "warn",
         };
-        Ok(self.log.clone().or(file.log).unwrap_or_else(|| default.to_owned()))
+        let filter = self.log.clone().or(file.log).unwrap_or_else(|| default.to_owned());
+        let row_data = self.log_row_data || file.log_row_data.unwrap_or_default();
+        Ok(Log { filter, row_data, colour })
     }
 
     /// Runs the subcommand; returns the exit code of one that has nothing to report but yes or no.

@@ -1,9 +1,10 @@
 //! Every thing worth knowing is one variant of [`Observation`]; this is the only place that logs and counts.
 //!
-//! The log ([`observe`] itself), the figures ([`meter`]) and whether events are delivered just now ([`health`]) are three
+//! The log (what is written here, how in [`log`]), the figures ([`meter`]) and whether events are delivered just now ([`health`]) are three
 //! views of the same observations. They are the process's own, as its log is: one process serves one database.
 
 pub mod health;
+pub mod log;
 pub mod meter;
 
 use std::net::SocketAddr;
@@ -210,10 +211,10 @@ pub struct Outlook {
 pub fn observe(observation: &Observation<'_>) {
     health::note(observation);
     meter::count(observation);
-    log(observation);
+    write(observation);
 }
 
-fn log(observation: &Observation<'_>) {
+fn write(observation: &Observation<'_>) {
     match observation {
         Observation::Delivering { database, from, subscriptions } => {
             tracing::info!(%from, subscriptions, "delivering from {database}");

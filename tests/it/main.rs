@@ -24,6 +24,7 @@ mod identity;
 mod instructions;
 mod joined;
 mod live;
+mod logged;
 mod meanwhile;
 mod meta;
 mod operation;
