@@ -4,7 +4,7 @@ SHELL := /bin/bash
 # Where rustup puts cargo, for a shell that was open when it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help demo test test-all instructions instructions-baseline torture bench fuzz setup
+.PHONY: help demo test test-all instructions instructions-baseline torture bench fuzz deny setup
 
 # What `make test-all` runs: every major version that Tidewire works with.
 MAJORS := 14 15 16 17 18
@@ -19,6 +19,7 @@ help:
 	@echo "make bench    measure, beside the alternatives on this machine: some 25 minutes (BENCH=--quick for a glance, 4 minutes;"
 	@echo "              BENCH=\"--quick latency\" for a part, BENCH=--help for their names); the result is in bench/results too"
 	@echo "make fuzz     look for bytes that break what reads them, a minute each (TIDEWIRE_FUZZ_SECONDS=300 for more)"
+	@echo "make deny     check the licences and origins of what it is built of, and known holes (fetches cargo-deny)"
 	@echo "make setup    install what is missing: PostgreSQL's server programs, a C compiler, cargo-nextest"
 	@echo
 	@echo "While you work:"
@@ -65,3 +66,6 @@ bench: setup
 
 fuzz:
 	@scripts/fuzz
+
+deny:
+	@scripts/deny

@@ -10,6 +10,7 @@ mod cluster;
 mod crash_points;
 mod crowd;
 mod demo;
+mod dependencies;
 mod environment;
 mod escalation;
 mod failover;
