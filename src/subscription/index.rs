@@ -9,7 +9,7 @@ use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::key::encode_key;
+use super::key::{Digests, encode_key};
 use super::records::{Number, Record, Records};
 use super::selector::{Kind, Selector, Subscription};
 
@@ -66,6 +66,7 @@ pub struct Index {
     slots: Map<Uuid, Slot>,
     free: Vec<Slot>,
     lookups: u64,
+    digests: Digests,
     scratch: Vec<u8>,
 }
 
@@ -92,6 +93,7 @@ impl Index {
         self.scratch.clear();
         if let Some(key) = subscription.selector.key() {
             encode_key(&mut self.scratch, key.iter().map(|value| value.as_bytes()));
+            self.digests.shorten(&mut self.scratch);
         }
         let number = self.records.add(Record {
             id: subscription.id,
@@ -253,6 +255,7 @@ impl Index {
             attnum,
             records: &self.records,
             sessions: &mut self.sessions,
+            digests: &self.digests,
             scratch: &mut self.scratch,
             recipients: Recipients::new(),
         };
@@ -300,6 +303,7 @@ struct Finder<'s> {
     attnum: Option<i16>,
     records: &'s Records,
     sessions: &'s mut [Session],
+    digests: &'s Digests,
     scratch: &'s mut Vec<u8>,
     recipients: Recipients,
 }
@@ -311,6 +315,7 @@ impl Finder<'_> {
             return None;
         }
         encode_key(self.scratch, key);
+        self.digests.shorten(self.scratch);
         let is_same = |&first: &Number| *self.records.of(first).key == **self.scratch;
         watched.rows.find(hash(&**self.scratch), is_same).copied()
     }

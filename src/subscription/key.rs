@@ -1,5 +1,7 @@
 //! A row's key as one run of bytes, to be looked up without an allocation.
 
+use std::hash::{BuildHasher, RandomState};
+
 /// Writes the key's values into `out`, which is emptied first. One value stands as it is; of several each is preceded by
 /// its length, so that `("a", "bc")` and `("ab", "c")` differ.
 pub fn encode_key<'a>(out: &mut Vec<u8>, mut values: impl ExactSizeIterator<Item = &'a [u8]>) {
@@ -11,6 +13,31 @@ pub fn encode_key<'a>(out: &mut Vec<u8>, mut values: impl ExactSizeIterator<Item
     for value in values {
         out.extend_from_slice(&(value.len() as u64).to_be_bytes());
         out.extend_from_slice(value);
+    }
+}
+
+/// A key of more bytes than these is known by its digest: what a subscription takes in memory does not depend on its key. Hardly any
+/// is so long.
+const LONGEST: usize = 256;
+
+/// What a digest begins with. No key does: one value is UTF-8, and of several the first is shorter than 2^63.
+const DIGEST: u8 = 0xff;
+
+/// Puts digests in the place of long keys. They are an index's own: it takes chance for two keys to have the same, which whoever chooses
+/// the keys cannot help along.
+#[derive(Debug, Default)]
+pub struct Digests([RandomState; 2]);
+
+impl Digests {
+    /// The key, or its digest if it is long.
+    pub fn shorten(&self, key: &mut Vec<u8>) {
+        if key.len() > LONGEST {
+            let Digests([one, other]) = self;
+            let digest = [one, other].map(|state| state.hash_one(key.as_slice()).to_be_bytes());
+            key.clear();
+            key.push(DIGEST);
+            key.extend(digest.as_flattened());
+        }
     }
 }
 
@@ -47,6 +74,23 @@ mod tests {
         ] {
             assert_eq!(number_key(text.as_bytes()), key.as_bytes());
         }
+    }
+
+    #[test]
+    fn long_keys_are_told_apart_by_their_digests() {
+        let digests = Digests::default();
+        let shortened = |key: &str| {
+            let mut key = key.as_bytes().to_vec();
+            digests.shorten(&mut key);
+            key
+        };
+        let long = "k".repeat(LONGEST);
+        assert_eq!(shortened(&long), long.as_bytes());
+        let [one, other] = ["1", "2"].map(|end| shortened(&format!("{long}{end}")));
+        assert_eq!((one.len(), other.len()), (17, 17));
+        assert_ne!(one, other);
+        assert_eq!(one, shortened(&format!("{long}1")));
+        assert!(std::str::from_utf8(&one).is_err(), "no key is one");
     }
 
     #[test]
