@@ -71,6 +71,58 @@ set search_path = pg_catalog, pg_temp
 as $$ select exists (select from event.watched w join event.mirror m on m.mirror = w.relation) $$;
 comment on function event._is_mirroring() is 'Whether anybody is subscribed to the catalog.';
 
+-- A mirror holds what anybody may have written into the catalog, a comment of 500 MB, say; and an UPDATE puts its row into the WAL twice.
+-- A text is fetched no further than it is shown, and how long it is PostgreSQL knows without fetching it.
+create function event._cut(value text) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if octet_length(value) > 262144 then
+        return left(value, 65536) || '... (' || octet_length(value) || ' bytes)';
+    end if;
+    return value;
+end
+$$;
+comment on function event._cut(text) is 'A text of the catalog as its mirror has it: of one over 256 kB the beginning.';
+
+create function event._cut(value text[]) returns text[]
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- of a value that is compressed this is its size as such: it has at most 255 times as many bytes
+    if value is null or pg_column_size(value) <= 1000 then
+        return value;
+    elsif pg_column_size(value) <= 262144 and octet_length(array_to_string(value, '')) <= 262144 and cardinality(value) <= 10000 then
+        return value;
+    end if;
+    return array['... (' || cardinality(value) || ' texts, ' || pg_column_size(value) || ' bytes)'];
+end
+$$;
+comment on function event._cut(text[]) is 'Texts of the catalog as their mirror has them: of over 256 kB only that there are so many.';
+
+create function event._cut(value anyarray) returns anyarray
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case when pg_column_size(value) <= 1048576 then value end;
+end
+$$;
+comment on function event._cut(anyarray) is 'Identifiers as their mirror has them: over 1 MB none.';
+
+create function event._cut_columns(mirror oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(format(case when a.atttypid = 'text'::regtype or t.typcategory = 'A' then 'event._cut(v.%1$I) as %1$I' else 'v.%1$I' end,
+                             a.attname), ', ' order by a.attnum)
+    from pg_attribute a join pg_type t on t.oid = a.atttypid
+    where a.attrelid = mirror and a.attnum > 0 and not a.attisdropped
+$$;
+comment on function event._cut_columns(oid) is 'The columns of a relation of meta as its mirror has them.';
+
 -- Matched by the id, which is made of names: what is renamed goes and comes, as a row whose key changes does.
 create function event._comparison(kind text, "of" text, known text) returns text
 language sql stable
@@ -78,7 +130,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select format(
         -- what has a longer name is in no index
-        'with now as materialized (select v.scope, v.object, %1$s from meta.%2$I v where octet_length(v.id::text) <= 2000 %5$s),
+        'with now as materialized (select v.scope, v.object, %9$s from meta.%2$I v where octet_length(v.id::text) <= 2000 %5$s),
               known as materialized (%6$s),
               gone as (delete from %3$s m using known k where m.id = k.id and m.id not in (select n.id from now n) returning m.id),
               changed as (update %3$s m set (%1$s) = row(%8$s) from now n where n.id = m.id and (%4$s) returning 1),
@@ -96,7 +148,7 @@ as $$
         string_agg(quote_ident(a.attname), ', ' order by a.attnum), '_' || kind, a.attrelid::regclass,
         string_agg(format('m.%1$I is distinct from n.%1$I', a.attname), ' or ' order by a.attnum),
         "of", format(known, min(format_type(a.atttypid, a.atttypmod)) filter (where a.attname = 'id'), a.attrelid::regclass, kind), kind,
-        string_agg('n.' || quote_ident(a.attname), ', ' order by a.attnum))
+        string_agg('n.' || quote_ident(a.attname), ', ' order by a.attnum), event._cut_columns(a.attrelid))
     from pg_attribute a
     where a.attrelid = to_regclass('event.' || quote_ident('meta_' || kind)) and a.attnum > 0 and not a.attisdropped
     group by a.attrelid

@@ -38,12 +38,18 @@ set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set
 as $$ select format_type(type, typmod) $$;
 comment on function meta._type_text(oid, integer) is 'A type as SQL writes it, always the same.';
 
+-- What PostgreSQL keeps of an expression is longer than its text, and to read it takes as long as it is: of one of over 64 MB no text is
+-- made. Whoever may make a table may make such, and the mirrors of the catalog are for all.
 create function meta._expression_text(expression pg_node_tree, relation oid) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 set standard_conforming_strings = on
-as $$ select pg_get_expr(expression, relation) $$;
+as $$
+    select case when octet_length(expression::text) <= 67108864 then pg_get_expr(expression, relation)
+                else '... (' || octet_length(expression::text) || ' bytes)' end
+    where expression is not null
+$$;
 comment on function meta._expression_text(pg_node_tree, oid) is 'An expression of a relation as SQL writes it, always the same.';
 
 create function meta._query_text(view oid) returns text
@@ -51,7 +57,11 @@ language sql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 set standard_conforming_strings = on
-as $$ select rtrim(ltrim(pg_get_viewdef(view)), ';') $$;
+as $$
+    select case when octet_length(r.ev_action::text) <= 67108864 then rtrim(ltrim(pg_get_viewdef(view)), ';')
+                else '... (' || octet_length(r.ev_action::text) || ' bytes)' end
+    from pg_rewrite r where r.ev_class = view and r.rulename = '_RETURN'
+$$;
 comment on function meta._query_text(oid) is 'A view''s query as SQL writes it, always the same.';
 
 -- The whole text has to be the name of a type, which PostgreSQL's own parser decides: it is not a place for other SQL. A comment

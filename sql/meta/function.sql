@@ -5,7 +5,11 @@ language sql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 set standard_conforming_strings = on
-as $$ select pg_get_function_arguments(function) $$;
+as $$
+    select case when coalesce(octet_length(p.proargdefaults::text), 0) <= 67108864 then pg_get_function_arguments(function)
+                else '... (' || octet_length(p.proargdefaults::text) || ' bytes)' end
+    from pg_proc p where p.oid = function
+$$;
 comment on function meta._parameters_text(oid) is 'A function''s parameters as SQL writes them, always the same.';
 
 create function meta._returns_text(function oid) returns text
@@ -19,7 +23,11 @@ language sql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 set standard_conforming_strings = on
-as $$ select pg_get_function_sqlbody(function) $$;
+as $$
+    select case when octet_length(p.prosqlbody::text) <= 67108864 then pg_get_function_sqlbody(function)
+                else '... (' || octet_length(p.prosqlbody::text) || ' bytes)' end
+    from pg_proc p where p.oid = function and p.prosqlbody is not null
+$$;
 comment on function meta._sql_body_text(oid) is 'A function''s body in standard SQL, always the same.';
 
 create function meta._aggregate_text(function oid) returns text

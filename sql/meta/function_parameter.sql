@@ -6,7 +6,11 @@ language sql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 set standard_conforming_strings = on
-as $$ select pg_get_function_arg_default(function, "position") $$;
+as $$
+    select case when octet_length(p.proargdefaults::text) <= 67108864 then pg_get_function_arg_default(function, "position")
+                else '... (' || octet_length(p.proargdefaults::text) || ' bytes)' end
+    from pg_proc p where p.oid = function and p.proargdefaults is not null
+$$;
 comment on function meta._parameter_default_text(oid, integer) is 'A parameter''s default as SQL writes it, always the same.';
 
 create view meta._function_parameter as
