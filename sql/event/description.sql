@@ -1,42 +1,107 @@
 -- What a watched table is made of. A row of event.watched carries it and is published like any row: the engine learns of
 -- names, keys and types from the WAL, at their place among the changes, and never asks the catalog, which is ahead of it.
 
-create function event._shape(type oid, depth integer default 0) returns json
+-- A type of 17 levels with two parts each has 131,072: what is made of a type is bounded by what it is made of, not by how deep it is.
+create function event._shape(type oid, room integer, depth integer, out shape text, out room_left integer)
+language plpgsql stable
+-- it is called for each part: to plan its look-ups takes longer than they do
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+    found_type record;
+    attribute record;
+    parts text[] := '{}';
+begin
+    shape := '{"scalar":25}';
+    room_left := room;
+    select t.oid, t.typname, t.typtype, t.typbasetype, t.typrelid, e.oid as element, e.typdelim into found_type
+    from pg_type t
+    -- but for int2vector and oidvector, which are written in a way of their own
+    left join pg_type e on e.oid = t.typelem and t.typsubscript = 'array_subscript_handler'::regproc and t.oid not in (22, 30)
+    where t.oid = type;
+    -- deeper than any sane type is told as text
+    if not found or depth > 32 then
+        return;
+    end if;
+    if found_type.typtype = 'd' then
+        select s.shape, s.room_left into shape, room_left from event._shape(found_type.typbasetype, room, depth + 1) s;
+    elsif found_type.typtype = 'c' then
+        for attribute in
+            -- plain: there is nothing in it. Each is looked up: most have few attributes
+            select a.attname, a.atttypid, t.is_plain
+            from pg_attribute a cross join lateral (
+                select t.typtype in ('b', 'e', 'r', 'm') and t.typname <> 'hstore'
+                       and (t.typsubscript <> 'array_subscript_handler'::regproc or t.oid in (22, 30)) as is_plain
+                from pg_type t where t.oid = a.atttypid offset 0) t
+            where a.attrelid = found_type.typrelid and a.attnum > 0 and not a.attisdropped order by a.attnum
+        loop
+            room_left := room_left - 1;
+            if room_left >= 0 and attribute.is_plain then
+                shape := '{"scalar":' || attribute.atttypid || '}';
+            elsif room_left >= 0 then
+                select s.shape, s.room_left into shape, room_left from event._shape(attribute.atttypid, room_left, depth + 1) s;
+            end if;
+            if room_left < 0 then
+                return;
+            end if;
+            parts := parts || ('{"name":' || to_json(attribute.attname::text) || ',"shape":' || shape || '}');
+        end loop;
+        shape := '{"composite":[' || array_to_string(parts, ',') || ']}';
+    elsif found_type.element is not null then
+        select s.shape, s.room_left into shape, room_left from event._shape(found_type.element, room, depth + 1) s;
+        shape := '{"array":' || shape || ',"delimiter":' || to_json(found_type.typdelim::text) || '}';
+    elsif found_type.typname = 'hstore'
+          and exists (select from pg_depend d
+                      join pg_extension x on d.refclassid = 'pg_extension'::regclass and x.oid = d.refobjid
+                      where d.classid = 'pg_type'::regclass and d.objid = found_type.oid and d.deptype = 'e' and x.extname = 'hstore') then
+        shape := '{"known":"hstore"}';
+    else
+        shape := '{"scalar":' || found_type.oid || '}';
+    end if;
+end
+$$;
+comment on function event._shape(oid, integer, integer) is
+    'What a type is made of, down to PostgreSQL''s own types, and how much of the room for its parts is left: less than none, if it has more.';
+
+create function event._column_shapes(relation oid) returns json
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    found_type record;
+    -- A row has at most 1600 columns. A type that is made of one such is told, and a table that has two of them.
+    most_of_column constant integer := 1600;
+    room integer := 3200;
+    attribute record;
+    part_room integer;
+    part_left integer;
+    shape text;
+    parts text[] := '{}';
 begin
-    select t.oid, t.typname, t.typtype, t.typbasetype, t.typrelid, e.oid as element, e.typdelim into found_type
-    from pg_type t
-    left join pg_type e on e.oid = t.typelem and t.typsubscript = 'array_subscript_handler'::regproc
-    where t.oid = type;
-    -- deeper than any sane type is told as text
-    if not found or depth > 32 then
-        return '{"scalar":25}';
-    end if;
-    if found_type.typtype = 'd' then
-        return event._shape(found_type.typbasetype, depth + 1);
-    elsif found_type.typtype = 'c' then
-        return json_build_object('composite', (
-            select coalesce(json_agg(json_build_object('name', a.attname, 'shape', event._shape(a.atttypid, depth + 1))
-                                     order by a.attnum), '[]')
-            from pg_attribute a where a.attrelid = found_type.typrelid and a.attnum > 0 and not a.attisdropped));
-    -- but for int2vector and oidvector, which are written in a way of their own
-    elsif found_type.element is not null and found_type.oid not in (22, 30) then
-        return json_build_object('array', event._shape(found_type.element, depth + 1), 'delimiter', found_type.typdelim);
-    end if;
-    if exists (select from pg_depend d
-               join pg_extension x on d.refclassid = 'pg_extension'::regclass and x.oid = d.refobjid
-               where d.classid = 'pg_type'::regclass and d.objid = found_type.oid and d.deptype = 'e'
-               and x.extname = 'hstore' and found_type.typname = 'hstore') then
-        return '{"known":"hstore"}';
-    end if;
-    return json_build_object('scalar', found_type.oid::bigint);
+    for attribute in
+        select a.attname, a.attnum, a.atttypid, t.typtype in ('b', 'e', 'r', 'm') and t.typname <> 'hstore'
+               and (t.typsubscript <> 'array_subscript_handler'::regproc or t.oid in (22, 30)) as is_plain
+        from pg_attribute a join pg_type t on t.oid = a.atttypid
+        where a.attrelid = relation and a.attnum > 0 and not a.attisdropped order by a.attnum
+    loop
+        shape := '{"scalar":' || attribute.atttypid || '}';
+        if not attribute.is_plain and room <= 0 then
+            shape := '{"scalar":25}';
+        elsif not attribute.is_plain then
+            part_room := least(most_of_column, room);
+            select s.shape, s.room_left into shape, part_left from event._shape(attribute.atttypid, part_room, 0) s;
+            if part_left < 0 then
+                shape := '{"scalar":25}';
+            end if;
+            -- what was looked at in vain was looked at too
+            room := room - part_room + greatest(part_left, 0);
+        end if;
+        parts := parts || ('{"name":' || to_json(attribute.attname::text) || ',"attnum":' || attribute.attnum || ',"shape":' || shape || '}');
+    end loop;
+    return '[' || array_to_string(parts, ',') || ']';
 end
 $$;
-comment on function event._shape(oid, integer) is 'What a type is made of, down to PostgreSQL''s own types.';
+comment on function event._column_shapes(oid) is
+    'A table''s columns with what their types are made of; what is made of too many parts is told as text.';
 
 create function event._describe(relation oid) returns text
 language sql stable
@@ -46,9 +111,7 @@ as $$
         'schema', case when event._mirrors(relation) is null then n.nspname else 'meta' end,
         'name', coalesce(event._mirrors(relation), c.relname),
         'key', event._key_attnums(relation),
-        'columns', (select coalesce(json_agg(json_build_object('name', a.attname, 'attnum', a.attnum,
-                                                               'shape', event._shape(a.atttypid)) order by a.attnum), '[]')
-                    from pg_attribute a where a.attrelid = relation and a.attnum > 0 and not a.attisdropped),
+        'columns', event._column_shapes(relation),
         'partitions', (select json_agg(json_build_object('oid', l.oid::bigint, 'schema', ln.nspname, 'name', l.relname)
                                        order by l.oid)
                        from pg_class l join pg_namespace ln on ln.oid = l.relnamespace
