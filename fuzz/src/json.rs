@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tidewire::json::{Shape, write_value};
+use tidewire::json::{Shape, Unwritten, write_value};
 
 /// The JSON of a value's text, or `None` if it is refused: which leaves nothing behind.
 pub fn written(shape: &Shape, text: &[u8]) -> Option<String> {
     let mut out = b"before".to_vec();
-    let result = write_value(&mut out, shape, text);
+    let result = write_value(&mut out, shape, text, usize::MAX);
     let json = out.strip_prefix(b"before").expect("what was there stays");
-    if let Err(malformed) = result {
-        assert!(json.is_empty(), "{malformed}");
+    if let Err(unwritten) = result {
+        assert!(json.is_empty(), "{unwritten}");
+        let Unwritten::Malformed(malformed) = unwritten else { panic!("there is room for anything") };
         assert!(malformed.at <= text.len(), "{malformed}");
         return None;
     }
@@ -48,7 +49,7 @@ fn weight(shape: &Shape) -> usize {
     match shape {
         Shape::Array { element, .. } | Shape::Vector(element) => 3 + weight(element),
         Shape::Composite(attributes) => {
-            2 + attributes.iter().map(|of| 6 * of.name.len() + 8 + weight(&of.shape)).sum::<usize>()
+            2 + attributes.iter().map(|of| of.label().len() + 8 + weight(&of.shape)).sum::<usize>()
         }
         _ => 8,
     }

@@ -120,7 +120,7 @@ fn pair() -> Shape {
 
 fn of(fields: impl IntoIterator<Item = Shape>) -> Shape {
     let named = fields.into_iter().enumerate();
-    Shape::Composite(named.map(|(at, shape)| Attribute { name: format!("a{at}").into(), shape }).collect())
+    Shape::Composite(named.map(|(at, shape)| Attribute::new(&format!("a{at}"), shape)).collect())
 }
 
 /// The shape that bytes describe, no deeper than `depth`.

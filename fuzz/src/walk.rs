@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tidewire::capture::entry;
+use tidewire::capture::{Rendering, entry};
 use tidewire::catalog::{Description, Relation, undescribed};
-use tidewire::delivery::{change, notify};
+use tidewire::delivery::{change, notify, visible};
 use tidewire::diff::{Change, RowImage, updated};
 use tidewire::inbox::{ChangeKind, Entry, Event};
 use tidewire::json::Shape;
@@ -141,7 +141,7 @@ impl<'a> Walk<'a> {
     fn tell(&mut self, relation: &Arc<Relation>, change: &Change<'_, '_>) {
         self.number += 1;
         let id = EventId { lsn: self.begin.final_lsn, number: self.number };
-        let entry = entry(relation, change, id, self.begin);
+        let entry = entry(relation, change, id, self.begin, &mut Rendering::default());
         let (Change::RowInsert { row, .. } | Change::RowDelete { row, .. } | Change::FieldUpdate { row, .. }) = change;
         check(&entry, row);
     }
@@ -149,29 +149,29 @@ impl<'a> Walk<'a> {
 
 fn blank(relation: Arc<Relation>) -> Entry {
     let id = EventId { lsn: SOME.final_lsn, number: 1 };
-    entry(&relation, &Change::RowInsert { row: &RowImage::new(), replaces: None }, id, SOME)
+    entry(&relation, &Change::RowInsert { row: &RowImage::new(), replaces: None }, id, SOME, &mut Rendering::default())
 }
 
 fn check(entry: &Entry, row: &[Datum<'_>]) {
-    for json in [&entry.row, &entry.value, &entry.old].into_iter().flatten() {
+    for json in [entry.row(), entry.value.as_deref(), entry.old.as_deref()].into_iter().flatten() {
         assert_json(json);
     }
     if let (ChangeKind::RowInsert, Some(relation), Some(value)) = (entry.change, &entry.relation, &entry.value) {
         check_row(relation, row, value);
     }
-    let names: Vec<String> = match &entry.relation {
-        Some(relation) => relation.columns.iter().step_by(2).map(|column| column.name.clone()).collect(),
-        None => Vec::new(),
-    };
+    let columns = || entry.relation.iter().flat_map(|relation| &relation.columns);
+    let numbers: Vec<i16> = columns().step_by(2).map(|column| column.attnum).collect();
+    let seen = columns().filter(|column| numbers.contains(&column.attnum));
+    let seen: Vec<String> = seen.map(|column| column.name.clone()).collect();
+    let runs = visible::runs(entry, &numbers);
     for kind in [Kind::Table, Kind::Row, Kind::Field] {
-        for visible in [None, Some(names.as_slice())] {
+        for visible in [None, runs.as_deref()] {
             let told = notify::render(entry, kind, visible);
             assert_json(&told);
             let told = members(&told);
             assert_eq!(told["event_id"].get(), string(&entry.id.to_string()));
-            if let (Some(visible), ChangeKind::RowInsert, Some(payload)) = (visible, entry.change, told.get("payload"))
-            {
-                assert!(members(payload.get()).keys().all(|name| visible.contains(name)), "only what may be seen");
+            if let (Some(_), ChangeKind::RowInsert, Some(payload)) = (visible, entry.change, told.get("payload")) {
+                assert!(members(payload.get()).keys().all(|name| seen.contains(name)), "only what may be seen");
             }
         }
     }
@@ -208,7 +208,7 @@ fn event(entry: &Entry) -> Event {
         xid: i64::from(entry.xid),
         change: entry.change.as_str().to_owned(),
         relation: entry.relation_name().map(|(schema, name)| format!("{schema}.{name}")),
-        row: entry.row.clone(),
+        row: entry.row().map(str::to_owned),
         field: entry.field_name().map(str::to_owned),
         value: entry.value.clone(),
         old: entry.old.clone(),

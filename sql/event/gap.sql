@@ -113,7 +113,8 @@ $$;
 comment on function event._skip_notifications(uuid[], text[]) is 'Notes who was not notified, and of what.';
 
 -- All of it or nothing: what came behind it in the meantime was sent already, and has to stand behind it. Anybody can ask (the
--- message in the WAL is not more than that), and everybody else's events wait meanwhile: so it is not much.
+-- message in the WAL is not more than that), and everybody else's events wait meanwhile: so it is not much. What is too large for a
+-- notification is not fetched: 2,000 of them are 16 MB at most.
 create function event._send_again(sessions uuid[], after text[], through text[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -125,16 +126,18 @@ declare
 begin
     for asked in
         select * from unnest(sessions, after, through) as a (session_id, after, through)
+        where exists (select from event.inbox i where i.session_id = a.session_id and i.id > a.after and i.id <= a.through)
     loop
-        continue when not exists (
-            select from event.inbox i where i.session_id = asked.session_id and i.id > asked.after and i.id <= asked.through);
         select count(*) into waiting from (
             select from event.inbox i where i.session_id = asked.session_id and i.id > asked.after limit room + 1) w;
         if waiting <= room and pg_notification_queue_usage() < 0.5
            and not exists (select from event.unnotified u where u.session_id = asked.session_id) then
             room := room - waiting;
             perform pg_notify(asked.session_id::text, n.payload)
-            from (select (select event._notification(j, i.kind, i.visible, 7999) from event.journal j where j.id = i.id) as payload
+            from (select (select event._notification(j.id, j.change, j.schema_name, j.relation_name, j.key_columns, j.key_values, j.field,
+                                                     case when j.change <> 'row_delete' then j.value when j.key_columns is null then j.old end,
+                                                     i.kind, i.visible, 7999)
+                          from event.journal j where j.id = i.id) as payload
                   from event.inbox i
                   where i.session_id = asked.session_id and i.id > asked.after
                   order by i.id offset 0) n;

@@ -28,7 +28,7 @@ create table event.inbox (
     id text collate "C" not null,
     kind text not null,
     last boolean not null,
-    visible text[],
+    visible integer[],
     bytes integer not null default 0,
     total bigint not null default 0,
     primary key (session_id, id)
@@ -36,76 +36,72 @@ create table event.inbox (
 comment on table event.inbox is 'Which event waits for which session.';
 comment on column event.inbox.kind is 'The widest of the session''s matching subscriptions: table, column, row, field.';
 comment on column event.inbox.last is 'It is the last event of its transaction for this session.';
-comment on column event.inbox.visible is 'The columns that the session''s owner may see; NULL: all.';
+comment on column event.inbox.visible is
+    'Where in the row''s JSON the columns stand that the session''s owner may see: of each run of them the first byte, counted from 1, and their number, in UTF-8; NULL: all may be seen.';
 comment on column event.inbox.bytes is 'What the event weighs, roughly.';
 comment on column event.inbox.total is 'The weights of the session''s events up to this one, added up since its inbox was last empty at a start of the engine: two of them tell what lies between.';
 
--- Takes the text apart without reading what its strings say: json_each refuses some that a column of type json takes
--- (\u0000, half a surrogate pair, a character that the database's encoding lacks), and an inbox has to be readable. There
--- is no white space between the tokens; those at depth 1 are names, colons, commas and flat values.
-create function event._visible_part(data text, visible text[]) returns text
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if visible is null then
-        return data;
-    end if;
-    return (
-        select '{' || coalesce(string_agg(m.member, ',' order by m.number) filter (
-                   where m.name in (select to_json(v)::text from unnest(visible) as u(v))), '') || '}'
-        from (
-            select c.number, string_agg(c.token, '' order by c.at) as member, (array_agg(c.token order by c.at))[1] as name
-            from (
-                select d.token, d.at, d.depth,
-                       count(*) filter (where d.depth = 1 and d.token = ',') over (order by d.at) as number
-                from (
-                    select r.tokens[1] as token, r.at,
-                           sum(case when r.tokens[1] in ('{', '[') then 1 when r.tokens[1] in ('}', ']') then -1 else 0 end)
-                               over (order by r.at) as depth
-                    from regexp_matches(data, '"(?:[^"\\]|\\.)*"|[][{}:,]|[^][{}:,"]+', 'g')
-                         with ordinality as r(tokens, at)) d) c
-            where c.at > 1 and c.depth > 0 and not (c.depth = 1 and c.token = ',')
-            group by c.number) m);
-end
-$$;
-comment on function event._visible_part(text, text[]) is 'A row''s JSON without the columns that may not be seen.';
-
--- The same bytes as the engine's own rendering (src/delivery/notify.rs); a test holds them together.
-create function event._notification(j event.journal, kind text, visible text[], max_bytes integer default null) returns text
+-- The engine says where the columns stand that may be seen (src/delivery/visible.rs), and they are copied as they are: nothing is
+-- read of the text, whatever a column of type json holds.
+create function event._visible_part(data text, visible integer[]) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- The engine counts in UTF-8, whatever the database's encoding is.
+    bytes bytea;
+begin
+    if visible is null or data is null then
+        return data;
+    end if;
+    bytes := convert_to(data, 'UTF8');
+    return '{' || coalesce((
+        select convert_from(string_agg(substring(bytes from visible[2 * r.run - 1] for visible[2 * r.run]), ',' order by r.run), 'UTF8')
+        from generate_series(1, cardinality(visible) / 2) as r(run)), '') || '}';
+end
+$$;
+comment on function event._visible_part(text, integer[]) is
+    'A row''s JSON without the columns that may not be seen, by where the others stand.';
+
+-- The same bytes as the engine's own rendering (src/delivery/notify.rs); a test holds them together.
+create function event._notification(id text, change text, schema_name text, relation_name text, key_columns text[], key_values text[],
+                                    field text, data text, kind text, visible integer[], max_bytes integer default null) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
     head text;
     row_id text := 'null';
-    payload text;
-    tail constant text := ', "event_id" : "' || (j).id || '"}';
+    tail constant text := ', "event_id" : "' || id || '"}';
     whole text;
 begin
-    if (j).change in ('gap', 'subscription_ended') then
-        return '{"operation" : "' || (j).change || '", ' || (j).value || tail;
+    if change in ('gap', 'subscription_ended') then
+        return '{"operation" : "' || change || '", ' || data || tail;
     end if;
     head := '{"operation" : "'
-        || case (j).change when 'row_insert' then 'insert' when 'row_delete' then 'delete'
-                           when 'field_update' then 'update' else (j).change end
+        || case change when 'row_insert' then 'insert' when 'row_delete' then 'delete' when 'field_update' then 'update' else change end
         || '", "subscription_type" : "' || kind || '"';
-    if (j).change = 'truncate' then
-        return head || ', "relation_id" : ' || meta.relation_id((j).schema_name, (j).relation_name)::json::text || tail;
+    if change = 'truncate' then
+        return head || ', "relation_id" : ' || meta.relation_id(schema_name, relation_name)::json::text || tail;
     end if;
-    if (j).key_columns is not null then
-        row_id := meta.row_id((j).schema_name, (j).relation_name, (j).key_columns, (j).key_values)::json::text;
+    if key_columns is not null then
+        row_id := meta.row_id(schema_name, relation_name, key_columns, key_values)::json::text;
     end if;
-    payload := case (j).change
-        when 'row_insert' then ', "payload" : ' || event._visible_part((j).value, visible)
-        when 'field_update' then ', "payload" : {' || to_json((j).field)::text || ' : ' || (j).value || '}'
-        when 'row_delete' then case when (j).key_columns is null
-                                    then ', "payload" : ' || event._visible_part((j).old, visible) else '' end
-        end;
-    whole := head || ', "row_id" : ' || row_id || payload || tail;
-    -- The engine counts in UTF-8, whatever the database's encoding is.
-    if max_bytes is null or octet_length(convert_to(whole, 'UTF8')) <= max_bytes then
-        return whole;
+    -- The engine counts in UTF-8, whatever the database's encoding is; no encoding has texts that are four times as long. What is far too
+    -- long is not even fetched.
+    if max_bytes is null
+       or visible is null and coalesce(octet_length(data), 0) <= 4 * max_bytes
+       or visible is not null
+          and (select coalesce(sum(v.number), 0) from unnest(visible) with ordinality as v(number, place) where v.place % 2 = 0) <= max_bytes
+    then
+        whole := head || ', "row_id" : ' || row_id
+            || case when data is null then '' when change = 'field_update' then ', "payload" : {' || to_json(field)::text || ' : ' || data || '}'
+                    else ', "payload" : ' || event._visible_part(data, visible) end
+            || tail;
+        if max_bytes is null or octet_length(convert_to(whole, 'UTF8')) <= max_bytes then
+            return whole;
+        end if;
     end if;
     whole := head || ', "row_id" : ' || row_id || ', "truncated" : true' || tail;
     if octet_length(convert_to(whole, 'UTF8')) > max_bytes then
@@ -114,11 +110,26 @@ begin
     return whole;
 end
 $$;
-comment on function event._notification(event.journal, text, text[], integer) is
-    'The event as NOTIFY carries it; over max_bytes without its payload.';
+comment on function event._notification(text, text, text, text, text[], text[], text, text, text, integer[], integer) is
+    'The event as NOTIFY carries it; over max_bytes without its payload. data is what of the journal''s row goes out: its value, and old of a deleted row without a key.';
+
+create function event._notification(j event.journal, kind text, visible integer[], max_bytes integer default null) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select event._notification((j).id, (j).change, (j).schema_name, (j).relation_name, (j).key_columns, (j).key_values, (j).field,
+                               case when (j).change <> 'row_delete' then (j).value when (j).key_columns is null then (j).old end,
+                               kind, visible, max_bytes)
+$$;
+comment on function event._notification(event.journal, text, integer[], integer) is
+    'The same of a whole row of the journal, all of which is fetched for it.';
 
 create view event.event with (security_barrier) as
-select i.id, i.session_id, event._notification(j, i.kind, i.visible)::json as event, j.committed_at as created_at
+select i.id, i.session_id,
+       event._notification(j.id, j.change, j.schema_name, j.relation_name, j.key_columns, j.key_values, j.field,
+                           case when j.change <> 'row_delete' then j.value when j.key_columns is null then j.old end,
+                           i.kind, i.visible)::json as event,
+       j.committed_at as created_at
 from event.inbox i
 join event.journal j on j.id = i.id
 join event.session s on s.id = i.session_id
@@ -151,7 +162,7 @@ select j.id, j.committed_at, j.xid, j.change,
        case when j.change = 'row_insert' then event._visible_part(j.value, seen.visible) else j.value end::json as value
 from event.journal j
 join lateral (
-    select null::text[] as visible from event.installation
+    select null::integer[] as visible from event.installation
     where pg_has_role(current_user, (select n.nspowner from pg_namespace n where n.nspname = 'event'), 'usage')
     union all
     select i.visible from event.session s join event.inbox i on i.session_id = s.id and i.id = j.id

@@ -40,7 +40,8 @@ grant execute on function
     event._is_watched(oid), event._is_published(oid), event._tidewire_may_alter(oid), event._caller_may_alter(oid),
     event._publish(oid), event._patience(timestamptz),
     event._may_use(oid, regrole, regrole[]), event._session_exists(uuid), event._readable_session(uuid),
-    event._notification(event.journal, text, text[], integer), event._visible_part(text, text[])
+    event._notification(event.journal, text, integer[], integer), event._visible_part(text, integer[]),
+    event._notification(text, text, text, text, text[], text[], text, text, text, integer[], integer)
 to public;
 
 grant select on event.installation, event.session, event.subscription, event.change, event.status, event._readable to public;

@@ -92,7 +92,7 @@ begin
            case e.change when 'row_delete' then event._visible_part(e.old, e.visible) else e.old end::json,
            e.last
     from (select i.*,
-                 sum(coalesce(octet_length(i.value), 0) + coalesce(octet_length(i.old), 0))
+                 sum(coalesce(octet_length(i.value), 0) + coalesce(octet_length(i.old), 0) + coalesce(octet_length(i.row), 0))
                      over (order by i.id rows between unbounded preceding and 1 preceding) as bytes_before
           from (select x.* from event._readable x
                 where x.session_id = reading.id and x.id > read.after and (unfinished is null or x.id < unfinished)

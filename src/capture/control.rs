@@ -9,7 +9,7 @@ use super::Capture;
 use super::relations::{Control, ControlTable, Known};
 use crate::diff::RowImage;
 use crate::error::Result;
-use crate::inbox::{ChangeKind, Resend, RouteChange};
+use crate::inbox::{ChangeKind, RouteChange};
 use crate::json::{parse_text_array, write_string};
 use crate::observe::{Observation, observe};
 use crate::pgoutput::Datum;
@@ -21,6 +21,9 @@ use super::render;
 /// Marks our own messages in the WAL (`pg_logical_emit_message`).
 pub(super) const PREFIX: &str = "tidewire";
 
+/// What is longer is none of ours: a session's id and an event's take 90 bytes.
+const MESSAGE_BYTES: usize = 200;
+
 #[derive(Deserialize)]
 struct LogicalMessage {
     attach: Option<Uuid>,
@@ -28,24 +31,19 @@ struct LogicalMessage {
 }
 
 impl Capture {
-    /// One of our own messages. Anybody may write one, and many: it can ask for nothing that does harm, is weighed, and counts for
-    /// nothing unless the session has an inbox.
+    /// One of our own messages. Anybody may write one, of any size and many: it counts for nothing unless its transaction has attached
+    /// to the session, and the session has an inbox.
     pub(super) fn logical(&mut self, content: &[u8]) {
+        if content.len() > MESSAGE_BYTES || !self.may_have_attached() {
+            return;
+        }
         let Ok(message) = serde_json::from_slice::<LogicalMessage>(content) else { return };
         if let (Some(session), Some(at)) = (message.attach, self.news_at())
+            && self.attached(session)
             && self.totals.contains_key(&session)
         {
             let after = message.seen.filter(|seen| seen.parse::<EventId>().is_ok()).unwrap_or_default();
-            match self.batch.resends.iter_mut().find(|resend| resend.session == session) {
-                Some(resend) => {
-                    resend.after = after.min(std::mem::take(&mut resend.after));
-                    resend.at = at;
-                }
-                None => {
-                    self.batch.weigh(after.len());
-                    self.batch.resends.push(Resend { session, after, at, through: EventId::default() });
-                }
-            }
+            self.batch.resend(session, after, at);
         }
     }
 
@@ -82,12 +80,17 @@ impl Capture {
                 self.totals.remove(&id);
                 self.batch.deleted_sessions.push(id);
             }
-            ControlTable::Session | ControlTable::Watched | ControlTable::Gap => {}
             ControlTable::Ending => {
                 if let Some(ended) = ended {
                     self.ended(place, &ended)?;
                 }
             }
+            ControlTable::Session => {
+                if let Some(open) = &mut self.open {
+                    open.attached = Some(id);
+                }
+            }
+            ControlTable::Watched | ControlTable::Gap => {}
             ControlTable::Subscription if is_gone => {
                 if self.index.remove(id) {
                     self.batch.routes.push(RouteChange::Remove(id));

@@ -26,7 +26,7 @@ use crate::position::{EventId, Lsn, Progress};
 use crate::subscription::Index;
 use crate::wal::{Item, WalStream};
 
-pub use render::entry;
+pub use render::{Rendering, entry};
 pub use transaction::recipients;
 
 use pace::{Pace, until};

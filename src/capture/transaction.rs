@@ -7,10 +7,12 @@ use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::{Capture, render};
+use super::Capture;
+use super::render::{self, Rendering};
 use crate::catalog::Relation;
 use crate::crash;
 use crate::delivery::notify;
+use crate::delivery::visible::{self, Run};
 use crate::diff::{self, Change, RowImage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{ChangeKind, Entry, Notification, Pointer};
@@ -34,13 +36,15 @@ pub(super) struct Open {
     last: HashMap<Uuid, EventId, FxBuildHasher>,
     /// A part of it is in batches that were written before a restart.
     is_resumed: bool,
+    /// The session whose row it changed last: what attaching does before it says so.
+    pub(super) attached: Option<Uuid>,
 }
 
 /// A change as some sessions see it.
 struct View<'r> {
     kind: Kind,
     numbers: Option<&'r [i16]>,
-    names: Option<Arc<[String]>>,
+    runs: Option<Arc<[Run]>>,
     payload: Arc<str>,
 }
 
@@ -55,6 +59,7 @@ impl Capture {
             skip: begin.final_lsn < done.lsn || done == EventId::end_of(begin.final_lsn),
             last: HashMap::default(),
             is_resumed: is_begun,
+            attached: None,
         });
     }
 
@@ -116,6 +121,18 @@ impl Capture {
         self.open.as_ref().filter(|open| !open.skip).map(|open| open.begin.final_lsn)
     }
 
+    /// Whether the transaction may say that somebody attached to the session: it has just changed the session's row, which only
+    /// attaching does for who has no rights to the table. Where a restart cut it, what it did before is not known, and it is believed.
+    pub(super) fn attached(&mut self, session: Uuid) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        open.attached.take() == Some(session) || open.is_resumed
+    }
+
+    /// Whether it may say so of any.
+    pub(super) fn may_have_attached(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.attached.is_some() || open.is_resumed)
+    }
+
     /// The id of the next change; `None` if it was done before a restart.
     pub(super) fn next_id(&mut self) -> Result<Option<EventId>> {
         let Some(open) = &mut self.open else {
@@ -175,12 +192,13 @@ impl Capture {
         {
             self.note_unknown(relation);
         }
+        let mut rendering = Rendering::default();
         match message {
             Message::Relation(body) => self.relation(&body),
             Message::Insert { relation, new } => match self.relations.get(relation) {
                 Some(Known::Table(relation)) => {
                     let relation = Arc::clone(relation);
-                    self.tell(&relation, &Change::RowInsert { row: &new, replaces: None })?;
+                    self.tell(&relation, &Change::RowInsert { row: &new, replaces: None }, &mut rendering)?;
                 }
                 Some(Known::Control(_)) => self.control(relation, None, Some(&new))?,
                 None => {}
@@ -191,7 +209,7 @@ impl Capture {
                     let mut changes: SmallVec<[Change<'_, '_>; 8]> = SmallVec::new();
                     diff::updated(&relation, old.as_ref(), whole, &mut new, |change| changes.push(change));
                     for change in changes {
-                        self.tell(&relation, &change)?;
+                        self.tell(&relation, &change, &mut rendering)?;
                     }
                 }
                 Some(Known::Control(_)) => self.control(relation, old.as_ref(), Some(&new))?,
@@ -200,7 +218,7 @@ impl Capture {
             Message::Delete { relation, old, .. } => match self.relations.get(relation) {
                 Some(Known::Table(relation)) => {
                     let relation = Arc::clone(relation);
-                    self.tell(&relation, &Change::RowDelete { row: &old, replaced_by: None })?;
+                    self.tell(&relation, &Change::RowDelete { row: &old, replaced_by: None }, &mut rendering)?;
                 }
                 Some(Known::Control(_)) => self.control(relation, Some(&old), None)?,
                 None => {}
@@ -213,7 +231,7 @@ impl Capture {
     }
 
     /// Routes a change, and if somebody is to be told, renders it.
-    fn tell(&mut self, relation: &Arc<Relation>, change: &Change<'_, '_>) -> Result<()> {
+    fn tell(&mut self, relation: &Arc<Relation>, change: &Change<'_, '_>, rendering: &mut Rendering) -> Result<()> {
         let Some(id) = self.next_id()? else { return Ok(()) };
         if !self.index.is_watched(relation.oid) {
             return Ok(());
@@ -225,7 +243,7 @@ impl Capture {
             return Ok(());
         }
         let begin = self.begun()?;
-        let entry = render::entry(relation, change, id, begin);
+        let entry = render::entry(relation, change, id, begin, rendering);
         self.deliver(entry, &recipients);
         Ok(())
     }
@@ -244,17 +262,23 @@ impl Capture {
             let numbers = to.visible.as_deref();
             let at =
                 views.iter().position(|view| view.kind == to.kind && view.numbers == numbers).unwrap_or_else(|| {
-                    let names = numbers.map(|numbers| visible_names(&entry, numbers));
-                    let payload = notify::render(&entry, to.kind, names.as_deref()).into();
-                    views.push(View { kind: to.kind, numbers, names: names.map(Into::into), payload });
+                    let same = views.iter().find(|view| numbers.is_some() && view.numbers == numbers);
+                    let runs = match same {
+                        Some(view) => view.runs.clone(),
+                        None => numbers.and_then(|numbers| visible::runs(&entry, numbers)),
+                    };
+                    let payload = notify::render(&entry, to.kind, runs.as_deref()).into();
+                    views.push(View { kind: to.kind, numbers, runs, payload });
                     views.len() - 1
                 });
-            let View { payload, names, .. } = &views[at];
-            self.batch.weigh(payload.len());
+            let View { payload, runs, .. } = &views[at];
+            let seen = runs.as_deref().map_or(0, size_of_val);
+            self.batch.weigh(payload.len() + seen);
             let payload = Arc::clone(payload);
             let live = !to.durable;
             self.batch.notifications.push(Notification { session: to.session, id: entry.id, live, payload });
             if to.durable {
+                let bytes = bytes.saturating_add(seen as u32);
                 let total = self.totals.entry(to.session).or_default();
                 *total += i64::from(bytes);
                 self.batch.pointers.push(Pointer {
@@ -262,7 +286,7 @@ impl Capture {
                     id: entry.id,
                     kind: to.kind,
                     last: false,
-                    visible: names.clone(),
+                    visible: runs.clone(),
                     bytes,
                     total: *total,
                 });
@@ -344,9 +368,4 @@ fn sought_key<'a>(relation: &Relation, row: &RowImage<'a>) -> impl ExactSizeIter
     let is_number = |at: usize| relation.columns.get(at).is_some_and(|column| *column.shape == Shape::Number);
     let values = key_of(relation, row).zip(&relation.key);
     values.map(move |(value, &at)| if is_number(at) { number_key(value) } else { value })
-}
-
-fn visible_names(entry: &Entry, numbers: &[i16]) -> Vec<String> {
-    let columns = entry.relation.iter().flat_map(|relation| &relation.columns);
-    columns.filter(|column| numbers.contains(&column.attnum)).map(|column| column.name.clone()).collect()
 }

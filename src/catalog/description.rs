@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::{Column, Relation, RelationParts};
 use crate::json::{Attribute, Shape};
@@ -22,7 +23,8 @@ pub struct Description {
 struct DescribedColumn {
     name: String,
     attnum: i16,
-    shape: DescribedShape,
+    #[serde(deserialize_with = "shape")]
+    shape: Arc<Shape>,
 }
 
 /// A partition that holds rows.
@@ -34,44 +36,53 @@ pub struct Partition {
     name: String,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-enum DescribedShape {
-    Scalar { scalar: u32 },
-    Known { known: KnownExtension },
-    Array { array: Box<DescribedShape>, delimiter: char },
-    Composite { composite: Vec<DescribedAttribute> },
+/// A type: one of the four, which its one member tells. They are not alternatives to serde, which would try each by itself, at each level
+/// anew.
+#[derive(Deserialize)]
+struct DescribedShape {
+    scalar: Option<u32>,
+    known: Option<KnownExtension>,
+    array: Option<Box<DescribedShape>>,
+    delimiter: Option<char>,
+    composite: Option<Vec<DescribedAttribute>>,
 }
 
 /// An extension's type that is not told as its text.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum KnownExtension {
     Hstore,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Deserialize)]
 struct DescribedAttribute {
-    name: String,
+    name: Box<str>,
     shape: DescribedShape,
 }
 
+fn shape<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Shape>, D::Error> {
+    let shape = DescribedShape::deserialize(deserializer)?.shape();
+    shape.map(Arc::new).ok_or_else(|| D::Error::custom("a type that is none of scalar, known, array and composite"))
+}
+
 impl DescribedShape {
-    fn shape(&self) -> Shape {
-        match self {
+    fn shape(self) -> Option<Shape> {
+        Some(match self {
             // enums, ranges, and nearly all that extensions bring are told as their text
-            DescribedShape::Scalar { scalar } => Shape::builtin(*scalar).unwrap_or(Shape::Text),
-            DescribedShape::Known { known: KnownExtension::Hstore } => Shape::Hstore,
-            DescribedShape::Array { array, delimiter } => {
-                Shape::Array { element: Arc::new(array.shape()), delimiter: u8::try_from(*delimiter).unwrap_or(b',') }
+            DescribedShape { scalar: Some(scalar), .. } => Shape::builtin(scalar).unwrap_or(Shape::Text),
+            DescribedShape { known: Some(KnownExtension::Hstore), .. } => Shape::Hstore,
+            DescribedShape { array: Some(element), delimiter, .. } => Shape::Array {
+                element: Arc::new(element.shape()?),
+                delimiter: delimiter.and_then(|delimiter| u8::try_from(delimiter).ok()).unwrap_or(b','),
+            },
+            DescribedShape { composite: Some(attributes), .. } => {
+                let attributes = attributes.into_iter();
+                let attributes =
+                    attributes.map(|DescribedAttribute { name, shape }| Some(Attribute::new(&name, shape.shape()?)));
+                Shape::Composite(attributes.collect::<Option<_>>()?)
             }
-            DescribedShape::Composite { composite } => Shape::Composite(
-                composite
-                    .iter()
-                    .map(|attribute| Attribute { name: attribute.name.as_str().into(), shape: attribute.shape.shape() })
-                    .collect(),
-            ),
-        }
+            _ => return None,
+        })
     }
 }
 
@@ -85,7 +96,7 @@ impl Description {
     pub fn join(&self, oid: u32, body: &RelationBody<'_>) -> Relation {
         let places = self.places(body);
         let columns = body.columns.iter().zip(&places).map(|(column, place)| match place {
-            Some(place) => Column::new(column.name, place.attnum, Arc::new(place.shape.shape())),
+            Some(place) => Column::new(column.name, place.attnum, Arc::clone(&place.shape)),
             None => unknown(column.name, column.type_oid),
         });
         let columns: Vec<Column> = columns.collect();
@@ -146,4 +157,20 @@ pub fn undescribed(body: &RelationBody<'_>) -> Relation {
 
 fn unknown(name: &str, type_oid: u32) -> Column {
     Column::new(name, 0, Arc::new(Shape::builtin(type_oid).unwrap_or(Shape::Text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_type_is_made_of_is_read() {
+        let text = r#"{"schema":"public","name":"t","key":null,"partitions":null,"columns":[{"name":"c","attnum":1,"shape":
+            {"array":{"composite":[{"name":"a","shape":{"scalar":23}},{"name":"h","shape":{"known":"hstore"}}]},"delimiter":","}}]}"#;
+        let description: Description = serde_json::from_str(text).unwrap();
+        let attributes = [Attribute::new("a", Shape::Number), Attribute::new("h", Shape::Hstore)];
+        let composite = Shape::Composite(attributes.into());
+        assert_eq!(*description.columns[0].shape, Shape::array_of(composite));
+        assert!(serde_json::from_str::<Description>(&text.replace("scalar", "x")).is_err());
+    }
 }

@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-use crate::delivery::notify::members;
+use crate::delivery::visible::members;
 use crate::inbox::Event;
 use crate::printable::printable;
 

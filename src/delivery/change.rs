@@ -25,7 +25,7 @@ use std::ops::Range;
 use crate::inbox::Event;
 use crate::json::write_string;
 
-use super::notify::members;
+use super::visible::members;
 
 /// The event as JSON.
 pub fn render(event: &Event) -> String {

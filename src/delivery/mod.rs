@@ -3,3 +3,4 @@
 pub mod change;
 pub mod hub;
 pub mod notify;
+pub mod visible;

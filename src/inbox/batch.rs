@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
 use uuid::Uuid;
 
 use super::entry::Entry;
+use crate::delivery::visible::Run;
 use crate::position::{EventId, Lsn, Progress};
 use crate::subscription::{Kind, Subscription};
 
@@ -15,6 +18,10 @@ const FULL_BYTES: usize = 2 << 20;
 /// One this large is written before more is read, also in the middle of a transaction, so that memory does not grow with a
 /// transaction's size. Twice a full one: what most transactions have is then not cut, which costs a look back at its end.
 const CUT_BYTES: usize = 2 * FULL_BYTES;
+
+/// What a session to which somebody attached weighs. It is little memory, and much of the server's time: what it was sent is looked up,
+/// by itself. A thousand fill a batch.
+const RESEND_BYTES: usize = 2 << 10;
 
 /// An entry of a session's inbox.
 #[derive(Debug, Clone)]
@@ -27,8 +34,8 @@ pub struct Pointer {
     pub kind: Kind,
     /// The last of its transaction for this session.
     pub last: bool,
-    /// The names of the columns that the session's owner may see; `None`: all.
-    pub visible: Option<Arc<[String]>>,
+    /// Where in the row's JSON the columns stand that the session's owner may see; `None`: all of it may be seen.
+    pub visible: Option<Arc<[Run]>>,
     /// What the event weighs in the journal, in bytes, roughly.
     pub bytes: u32,
     /// The weights of the session's events up to this one, added up.
@@ -89,8 +96,10 @@ pub struct Batch {
     pub deleted_sessions: Vec<Uuid>,
     /// Rows of `event.gap` whose sessions are told.
     pub told_gaps: Vec<Uuid>,
-    /// Connections that attached.
+    /// Connections that attached, each session once.
     pub resends: Vec<Resend>,
+    /// Where in `resends` a session is.
+    resend_of: HashMap<Uuid, usize, FxBuildHasher>,
     /// The transactions whose changes these are; they must be visible before the batch is.
     pub xids: Vec<u32>,
     /// The last pointers of a transaction that ends in this batch, for the sessions that have theirs in an earlier one.
@@ -145,6 +154,21 @@ impl Batch {
     /// Whether it has to be written before more is read; `within`: more of the same transaction.
     pub fn is_full(&self, within: bool) -> bool {
         self.bytes >= if within { CUT_BYTES } else { FULL_BYTES }
+    }
+
+    /// Somebody attached to a session: what is behind the event `after` is sent again.
+    pub fn resend(&mut self, session: Uuid, after: String, at: Lsn) {
+        match self.resend_of.get(&session).and_then(|&of| self.resends.get_mut(of)) {
+            Some(resend) => {
+                resend.after = after.min(std::mem::take(&mut resend.after));
+                resend.at = at;
+            }
+            None => {
+                self.weigh(RESEND_BYTES);
+                self.resend_of.insert(session, self.resends.len());
+                self.resends.push(Resend { session, after, at, through: EventId::default() });
+            }
+        }
     }
 
     /// Counts what an addition weighs.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::catalog::Relation;
 use crate::position::EventId;
 
@@ -39,6 +41,15 @@ impl ChangeKind {
     }
 }
 
+/// What names a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its values as text.
+    pub values: SmallVec<[String; 1]>,
+    /// It as JSON: `{"id":3}`.
+    pub row: String,
+}
+
 /// One change, rendered.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -54,10 +65,8 @@ pub struct Entry {
     pub relation: Option<Arc<Relation>>,
     /// Schema and name of the partition that was emptied, when that was not the whole table.
     pub partition: Option<(String, String)>,
-    /// The key's values as text; empty when the row has no name.
-    pub key_values: Vec<String>,
-    /// The key as JSON: `{"id":3}`.
-    pub row: Option<String>,
+    /// The row's key; `None` when the row has no name. The events of one row's fields share it.
+    pub key: Option<Arc<Key>>,
     /// Position in the relation's columns of the field.
     pub field: Option<usize>,
     /// JSON: the inserted row or the field's new value; for an ended subscription or a gap the body of its event.
@@ -79,7 +88,19 @@ impl Entry {
     /// What it takes in the journal and the inbox, in bytes, roughly.
     pub fn weight(&self) -> u32 {
         let text = |text: &Option<String>| text.as_deref().map_or(0, str::len);
-        u32::try_from(ROW_BYTES + text(&self.value) + text(&self.old)).unwrap_or(u32::MAX)
+        let key = |key: &Arc<Key>| key.row.len() + key.values.iter().map(String::len).sum::<usize>();
+        let bytes = ROW_BYTES + text(&self.value) + text(&self.old) + self.key.as_ref().map_or(0, key);
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+
+    /// The key's values as text; none when the row has no name.
+    pub fn key_values(&self) -> &[String] {
+        self.key.as_ref().map_or(&[], |key| &key.values)
+    }
+
+    /// The key as JSON: `{"id":3}`.
+    pub fn row(&self) -> Option<&str> {
+        self.key.as_ref().map(|key| key.row.as_str())
     }
 
     /// The name of the field's column.

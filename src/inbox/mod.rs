@@ -6,6 +6,6 @@ mod reader;
 mod writer;
 
 pub use batch::{Batch, Notification, Pointer, Resend, RouteChange};
-pub use entry::{ChangeKind, Entry};
+pub use entry::{ChangeKind, Entry, Key};
 pub use reader::{Event, Reader};
 pub use writer::{Ask, Committed, run, segment};

@@ -10,6 +10,19 @@ use super::number::Number;
 /// (`max_stack_depth`), cost a byte a level.
 const INLINE_DEPTH: usize = 32;
 
+/// A text nested deeper is no JSON to many readers. serde_json stops at 128 levels, PHP at 512, Jackson at 1000, Python at 1000 less its own
+/// calls, PostgreSQL's own functions (`max_stack_depth`) at some thousands. An event puts a few levels around it.
+pub(super) const DEEPEST: usize = 100;
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compact {
+    /// It may stay.
+    Whole,
+    /// It is nested deeper than [`DEEPEST`].
+    TooDeep,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Container {
     Array,
@@ -31,10 +44,11 @@ enum Expect {
 /// spelling of numbers and escapes too.
 ///
 /// The grammar is that of PostgreSQL's lexer (`src/common/jsonapi.c`): RFC 8259, where `\u` takes any four digits.
-pub(super) fn write_compact(out: &mut Vec<u8>, text: &[u8], shape: &'static str) -> Result<(), Malformed> {
+pub(super) fn write_compact(out: &mut Vec<u8>, text: &[u8], shape: &'static str) -> Result<Compact, Malformed> {
     let malformed = |rest: &[u8], reason| Malformed::new(shape, text.len() - rest.len(), reason);
     let mut open = SmallVec::<[Container; INLINE_DEPTH]>::new();
     let mut expect = Expect::Value;
+    let mut deepest = 0;
     let mut rest = text;
     // what is not yet copied: all up to the next white space at once
     let mut run = text;
@@ -53,6 +67,7 @@ pub(super) fn write_compact(out: &mut Vec<u8>, text: &[u8], shape: &'static str)
             _ => word_length(rest).ok_or_else(|| malformed(rest, "unexpected byte"))?,
         };
         let after_value = |open: &[Container]| if open.is_empty() { Expect::End } else { Expect::CommaOrClose };
+        deepest = deepest.max(open.len());
         expect = match (first, expect, open.last()) {
             (b'{', Expect::Value | Expect::ValueOrClose, _) => {
                 open.push(Container::Object);
@@ -78,7 +93,11 @@ pub(super) fn write_compact(out: &mut Vec<u8>, text: &[u8], shape: &'static str)
         rest = rest.get(token..).unwrap_or_default();
     }
     out.extend_from_slice(run);
-    if expect == Expect::End { Ok(()) } else { Err(malformed(rest, "unexpected end")) }
+    match expect {
+        Expect::End if deepest > DEEPEST => Ok(Compact::TooDeep),
+        Expect::End => Ok(Compact::Whole),
+        _ => Err(malformed(rest, "unexpected end")),
+    }
 }
 
 fn skip_white_space(mut text: &[u8]) -> &[u8] {
@@ -115,7 +134,7 @@ mod tests {
 
     fn compact(text: &str) -> Result<String, Malformed> {
         let mut out = Vec::new();
-        write_compact(&mut out, text.as_bytes(), "json")?;
+        assert_eq!(write_compact(&mut out, text.as_bytes(), "json")?, Compact::Whole);
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -134,9 +153,12 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_no_problem() {
-        let text = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(compact(&text).unwrap(), text);
+    fn depth_is_bounded() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(compact(&nested(DEEPEST)).unwrap(), nested(DEEPEST));
+        for levels in [DEEPEST + 1, 100_000] {
+            assert_eq!(write_compact(&mut Vec::new(), nested(levels).as_bytes(), "json").unwrap(), Compact::TooDeep);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! JSON strings.
 
+use super::malformed::Unwritten;
+
 /// Appends `text` as a JSON string, escaped exactly as PostgreSQL does it (`escape_json`,
 /// `src/backend/utils/adt/json.c`): `\b \f \n \r \t \" \\`, `\u00xx` for the other bytes below 0x20, everything else
 /// as it is.
@@ -17,8 +19,11 @@ pub fn write_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// [`write_string`] for bytes that are known to be UTF-8.
-pub(super) fn write_quoted(out: &mut Vec<u8>, text: &[u8]) {
+/// [`write_string`] for bytes that are known to be UTF-8; `out` does not become much longer than `most`.
+pub(super) fn write_quoted(out: &mut Vec<u8>, text: &[u8], most: usize) -> Result<(), Unwritten> {
+    if out.len() + text.len() > most {
+        return Err(Unwritten::TooLong);
+    }
     out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text;
@@ -26,9 +31,13 @@ pub(super) fn write_quoted(out: &mut Vec<u8>, text: &[u8]) {
         out.extend_from_slice(plain);
         let [byte, tail @ ..] = special else { break };
         out.extend_from_slice(escape(*byte).as_bytes());
+        if out.len() > most {
+            return Err(Unwritten::TooLong);
+        }
         rest = tail;
     }
     out.push(b'"');
+    Ok(())
 }
 
 /// How many bytes there are before the first that JSON forbids inside a string as it is.
@@ -69,7 +78,7 @@ mod tests {
         let mut out = String::new();
         write_string(&mut out, text);
         let mut bytes = Vec::new();
-        write_quoted(&mut bytes, text.as_bytes());
+        write_quoted(&mut bytes, text.as_bytes(), usize::MAX).unwrap();
         assert_eq!(out.as_bytes(), bytes);
         out
     }

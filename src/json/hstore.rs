@@ -2,11 +2,11 @@
 //! it is the one that `to_jsonb` does not take as text: there is a cast to json, `hstore_to_json`.
 
 use super::escape::write_quoted;
-use super::malformed::Malformed;
+use super::malformed::{Malformed, Unwritten};
 use super::quoted::{QuoteInside, read_quoted};
 
 /// Appends an hstore as the object of its texts: `"a"=>"1", "b"=>NULL` is `{"a":"1","b":null}`.
-pub(super) fn write_hstore(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Malformed> {
+pub(super) fn write_hstore(out: &mut Vec<u8>, text: &[u8], most: usize) -> Result<(), Unwritten> {
     let malformed = |rest: &[u8], reason| Malformed::new("hstore", text.len() - rest.len(), reason);
     let mut scratch = Vec::new();
     let mut rest = text;
@@ -14,13 +14,13 @@ pub(super) fn write_hstore(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Malform
     while let Some(pair) = rest.strip_prefix(b"\"") {
         let (key, value) = read_quoted(pair, QuoteInside::Escaped, &mut scratch)
             .ok_or_else(|| malformed(rest, "unterminated quote"))?;
-        write_quoted(out, key);
+        write_quoted(out, key, most)?;
         out.push(b':');
         let value = value.strip_prefix(b"=>").ok_or_else(|| malformed(value, "expected an arrow"))?;
         rest = if let Some(quoted) = value.strip_prefix(b"\"") {
             let (value, rest) = read_quoted(quoted, QuoteInside::Escaped, &mut scratch)
                 .ok_or_else(|| malformed(value, "unterminated quote"))?;
-            write_quoted(out, value);
+            write_quoted(out, value, most)?;
             rest
         } else {
             out.extend_from_slice(b"null");
@@ -31,12 +31,12 @@ pub(super) fn write_hstore(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Malform
                 out.push(b',');
                 rest = next;
             }
-            Some(_) => return Err(malformed(rest, "expected a pair")),
+            Some(_) => return Err(malformed(rest, "expected a pair").into()),
             None => break,
         }
     }
     if !rest.is_empty() {
-        return Err(malformed(rest, "expected a pair"));
+        return Err(malformed(rest, "expected a pair").into());
     }
     out.push(b'}');
     Ok(())
@@ -48,7 +48,10 @@ mod tests {
 
     fn hstore(text: &str) -> Result<String, Malformed> {
         let mut out = Vec::new();
-        write_hstore(&mut out, text.as_bytes())?;
+        match write_hstore(&mut out, text.as_bytes(), usize::MAX) {
+            Err(Unwritten::Malformed(malformed)) => return Err(malformed),
+            written => written.unwrap(),
+        }
         Ok(String::from_utf8(out).unwrap())
     }
 

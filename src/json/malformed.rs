@@ -28,6 +28,27 @@ impl Malformed {
     }
 }
 
+/// Why a value was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritten {
+    /// Its text is not of its type.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// Its JSON is longer than the caller has room for.
+    #[error("the JSON is too long")]
+    TooLong,
+}
+
+impl Unwritten {
+    /// See [`Malformed::within`].
+    pub(super) fn within(self, at: usize) -> Self {
+        match self {
+            Unwritten::Malformed(malformed) => Unwritten::Malformed(malformed.within(at)),
+            Unwritten::TooLong => self,
+        }
+    }
+}
+
 impl From<Malformed> for Error {
     fn from(malformed: Malformed) -> Self {
         Error::new(ErrorKind::Protocol, malformed.to_string()).source(malformed)

@@ -5,7 +5,9 @@
 //! is compact JSON. Each rule follows `jsonb_categorize_type` and `datum_to_jsonb` in PostgreSQL's
 //! `src/backend/utils/adt/jsonb.c`. Two things differ from the text of `to_jsonb`, and neither changes a value:
 //! there is no white space outside strings, and object keys and `json` texts keep the order and spelling they were
-//! written in, where jsonb sorts keys and rewrites numbers.
+//! written in, where jsonb sorts keys and rewrites numbers. A json value that few readers could read is a string (`compact`).
+//!
+//! The caller says how long the output may become. Writing stops there: the JSON of 100 kB of text can be gigabytes.
 //!
 //! ```text
 //! shape, builtin      which way a type takes
@@ -31,6 +33,6 @@ mod value;
 
 pub use array::parse_text_array;
 pub use escape::write_string;
-pub use malformed::Malformed;
+pub use malformed::{Malformed, Unwritten};
 pub use shape::{Attribute, Shape};
 pub use value::write_value;

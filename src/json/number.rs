@@ -1,6 +1,5 @@
 //! Numbers: `to_jsonb` brings every one of them into a numeric first.
 
-use super::escape::write_quoted;
 use super::malformed::Malformed;
 
 /// Longest exponent, in digits, of a float8's text: they end at 1.8e+308 and 4.9e-324 (manual, section 8.1.3). It bounds
@@ -90,7 +89,9 @@ impl<'a> Number<'a> {
 /// Appends a number; `NaN`, `Infinity` and `-Infinity` as strings, since JSON has no such numbers.
 pub(super) fn write_number(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Malformed> {
     if matches!(text, b"NaN" | b"Infinity" | b"-Infinity") {
-        write_quoted(out, text);
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
         return Ok(());
     }
     let Some((number, [])) = Number::read(text) else {

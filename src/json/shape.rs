@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::escape::write_string;
+
 /// How a type's text output becomes JSON (PostgreSQL's `JsonTypeCategory`, `src/include/utils/jsonfuncs.h`).
 ///
 /// A domain takes its base type's shape; enums, ranges, multiranges and every scalar type without a row of its own here
@@ -41,10 +43,25 @@ pub enum Shape {
 /// One attribute of a row type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attribute {
-    /// `pg_attribute.attname`: the key in the JSON object.
-    pub name: Box<str>,
+    /// `"name":`, ready to be copied: an array of rows has it for each.
+    label: Box<str>,
     /// The shape of its type.
     pub shape: Shape,
+}
+
+impl Attribute {
+    /// An attribute with its label made. `name` is `pg_attribute.attname`: the key in the JSON object.
+    pub fn new(name: &str, shape: Shape) -> Self {
+        let mut label = String::new();
+        write_string(&mut label, name);
+        label.push(':');
+        Attribute { label: label.into(), shape }
+    }
+
+    /// `"name":`.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
 }
 
 impl Shape {

@@ -88,7 +88,13 @@ pub enum Item {
 pub struct WalStream {
     client: ReplicationClient,
     acknowledged: Arc<Notify>,
+    /// The last row, if it was large, until there is another item: the client goes on in a buffer that nobody holds any more, and would
+    /// keep it, whatever its size, until it is used up. With a message it does so in any case: of that it hands over a copy.
+    large: Option<Bytes>,
 }
+
+/// A row of more is large. The client's own buffers are smaller.
+const LARGE: usize = 128 << 10;
 
 impl WalStream {
     /// Opens the stream; returns once the server has accepted it and the slot is held.
@@ -129,7 +135,7 @@ impl WalStream {
                 return Err(Error::new(ErrorKind::Connection, late));
             }
         }
-        Ok(WalStream { client, acknowledged })
+        Ok(WalStream { client, acknowledged, large: None })
     }
 
     /// The next item. Cancel safe.
@@ -139,6 +145,10 @@ impl WalStream {
     pub async fn next(&mut self) -> Result<Item> {
         loop {
             let event = self.client.recv().await.map_err(error)?;
+            self.large = match &event {
+                Some(ReplicationEvent::XLogData { data, .. }) if data.len() > LARGE => Some(data.clone()),
+                _ => None,
+            };
             return Ok(match event {
                 Some(ReplicationEvent::Begin { final_lsn, xid, commit_time_micros }) => {
                     Item::Begin(Begin { final_lsn: Lsn(final_lsn.as_u64()), committed_at: commit_time_micros, xid })

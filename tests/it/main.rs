@@ -43,6 +43,7 @@ mod restored;
 mod retention;
 mod schema_changes;
 mod sessions;
+mod sizes;
 mod status;
 mod strangers;
 mod subscriptions;

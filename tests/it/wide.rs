@@ -94,10 +94,15 @@ async fn who_asks_for_a_large_inbox_again_and_again_holds_up_nobody() {
     client.sql(&format!("insert into large select generate_series(1, {EVENTS})")).await;
     assert_eq!(large.events().await.len(), EVENTS);
 
-    // what attaching writes into the WAL: anybody may
+    // what attaching writes into the WAL: whoever may use the session can
     let again = format!(r#"{{"attach": "{}", "seen": ""}}"#, large.session);
+    let attach = format!("update event.session set attached_at = now() where id = '{}'", large.session);
     client
-        .sql(&format!("select pg_logical_emit_message(true, 'tidewire', '{again}') from generate_series(1, 3)"))
+        .sql(&format!(
+            "do $$ begin for n in 1..3 loop
+                 {attach}; perform pg_logical_emit_message(true, 'tidewire', '{again}');
+             end loop; end $$"
+        ))
         .await;
     client.sql(&format!("insert into large values ({})", EVENTS + 1)).await;
     client.sql("insert into small values (1)").await;

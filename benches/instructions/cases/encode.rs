@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use tidewire::capture::entry;
+use tidewire::capture::{Rendering, entry};
 use tidewire::catalog::Relation;
-use tidewire::delivery::{change, notify};
+use tidewire::delivery::{change, notify, visible};
 use tidewire::diff::{Change, RowImage};
 use tidewire::inbox::{Entry, Event};
 use tidewire::pgoutput::Begin;
@@ -31,7 +31,7 @@ pub fn cases() -> Vec<Case> {
         };
         (0..ROWS).map(update).collect()
     };
-    let visible: Vec<String> = relation.columns.iter().step_by(2).map(|column| column.name.clone()).collect();
+    let visible: Vec<i16> = relation.columns.iter().step_by(2).map(|column| column.attnum).collect();
     let (inserts, fields) = (entries(&relation, rows(), insert), entries(&relation, rows(), field));
     vec![
         entry_of("encode/entry of an insert of 10 columns", &relation, rows(), insert),
@@ -56,7 +56,8 @@ fn field((old, row): &Rows) -> Change<'_, 'static> {
 type As = fn(&Rows) -> Change<'_, 'static>;
 
 fn entries(relation: &Arc<Relation>, rows: Vec<Rows>, is: As) -> Vec<Entry> {
-    let entries: Vec<Entry> = rows.iter().map(|rows| entry(relation, &is(rows), ID, BEGIN)).collect();
+    let entries: Vec<Entry> =
+        rows.iter().map(|rows| entry(relation, &is(rows), ID, BEGIN, &mut Rendering::default())).collect();
     let is_text = |entry: &Entry| entry.value.as_deref().is_some_and(|value| value.contains("\"details\":\""));
     assert!(!entries.iter().any(is_text), "what is not of its type is told as text, and that is another way");
     entries
@@ -65,13 +66,14 @@ fn entries(relation: &Arc<Relation>, rows: Vec<Rows>, is: As) -> Vec<Entry> {
 fn entry_of(name: &'static str, relation: &Arc<Relation>, rows: Vec<Rows>, is: As) -> Case {
     let relation = Arc::clone(relation);
     Case::new(name, rows, move |rows| {
-        black_box(&entry(&relation, &is(rows), ID, BEGIN));
+        black_box(&entry(&relation, &is(rows), ID, BEGIN, &mut Rendering::default()));
     })
 }
 
-fn notification(name: &'static str, entries: Vec<Entry>, visible: Option<Vec<String>>) -> Case {
+fn notification(name: &'static str, entries: Vec<Entry>, visible: Option<Vec<i16>>) -> Case {
     Case::new(name, entries, move |entry| {
-        black_box(&notify::render(entry, Kind::Table, visible.as_deref()));
+        let runs = visible.as_ref().and_then(|numbers| visible::runs(entry, numbers));
+        black_box(&notify::render(entry, Kind::Table, runs.as_deref()));
     })
 }
 
@@ -82,7 +84,7 @@ fn event(name: &'static str, entries: &[Entry]) -> Case {
         xid: i64::from(entry.xid),
         change: entry.change.as_str().to_owned(),
         relation: entry.relation_name().map(|(schema, name)| format!("{schema}.{name}")),
-        row: entry.row.clone(),
+        row: entry.row().map(str::to_owned),
         field: entry.field_name().map(str::to_owned),
         value: entry.value.clone(),
         old: entry.old.clone(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
-use tidewire::capture::{entry, recipients};
+use tidewire::capture::{Rendering, entry, recipients};
 use tidewire::catalog::Relation;
 use tidewire::delivery::notify;
 use tidewire::diff::{Change, updated};
@@ -55,21 +55,22 @@ impl Walk {
         match decode(bytes).unwrap() {
             Message::Insert { relation, new } => {
                 let relation = Arc::clone(&self.relations[&relation]);
-                self.tell(&relation, &Change::RowInsert { row: &new, replaces: None });
+                self.tell(&relation, &Change::RowInsert { row: &new, replaces: None }, &mut Rendering::default());
             }
             Message::Update { relation, old, whole, mut new } => {
                 let relation = Arc::clone(&self.relations[&relation]);
                 let mut changes: SmallVec<[Change<'_, '_>; 8]> = SmallVec::new();
                 updated(&relation, old.as_ref(), whole, &mut new, |change| changes.push(change));
+                let mut rendering = Rendering::default();
                 for change in changes {
-                    self.tell(&relation, &change);
+                    self.tell(&relation, &change, &mut rendering);
                 }
             }
             other => panic!("{other:?}"),
         }
     }
 
-    fn tell(&mut self, relation: &Arc<Relation>, change: &Change<'_, '_>) {
+    fn tell(&mut self, relation: &Arc<Relation>, change: &Change<'_, '_>, rendering: &mut Rendering) {
         self.number += 1;
         if !self.index.is_watched(relation.oid) {
             return;
@@ -79,7 +80,7 @@ impl Walk {
             return;
         }
         let id = EventId { lsn: BEGIN.final_lsn, number: self.number };
-        let entry = entry(relation, change, id, BEGIN);
+        let entry = entry(relation, change, id, BEGIN, rendering);
         let kind = recipients.first().map_or(Kind::Table, |to| to.kind);
         let payload: Arc<str> = notify::render(&entry, kind, None).into();
         black_box(&(entry, payload));

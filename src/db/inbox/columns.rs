@@ -33,7 +33,7 @@ impl<'b> Journal<'b> {
         let mut journal = Journal::default();
         for entry in entries {
             let name = entry.relation_name();
-            let keyed = entry.relation.as_ref().filter(|_| !entry.key_values.is_empty());
+            let keyed = entry.relation.as_ref().filter(|_| entry.key.is_some());
             journal.ids.push(entry.id.to_string());
             journal.committed_at.push(system_time(entry.committed_at));
             journal.xids.push(i64::from(entry.xid));
@@ -41,8 +41,8 @@ impl<'b> Journal<'b> {
             journal.schemas.push(name.map(|(schema, _)| schema));
             journal.relations.push(name.map(|(_, name)| name));
             journal.key_columns.push(keyed.map(|relation| text_array(relation.key_columns())));
-            journal.key_values.push(keyed.map(|_| text_array(entry.key_values.iter().map(String::as_str))));
-            journal.rows.push(entry.row.as_deref());
+            journal.key_values.push(keyed.map(|_| text_array(entry.key_values().iter().map(String::as_str))));
+            journal.rows.push(entry.row());
             journal.fields.push(entry.field_name());
             journal.values.push(entry.value.as_deref());
             journal.olds.push(entry.old.as_deref());
@@ -89,7 +89,10 @@ impl Inbox {
             inbox.last.push(pointer.last);
             inbox.bytes.push(i32::try_from(pointer.bytes).unwrap_or(i32::MAX));
             inbox.totals.push(pointer.total);
-            inbox.visible.push(pointer.visible.as_ref().map(|names| text_array(names.iter().map(String::as_str))));
+            inbox.visible.push(pointer.visible.as_ref().map(|runs| {
+                let numbers: Vec<String> = runs.iter().flat_map(|run| run.numbers()).map(|n| n.to_string()).collect();
+                format!("{{{}}}", numbers.join(","))
+            }));
         }
         inbox
     }

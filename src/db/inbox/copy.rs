@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 
+use crate::delivery::visible::Run;
 use crate::inbox::{Entry, Pointer};
 use crate::position::EventId;
 
@@ -27,7 +28,7 @@ pub(super) fn journal(entries: &[Entry]) -> Bytes {
     let mut rows = Rows::begin(entries.iter().map(|entry| 200 + entry.weight() as usize).sum());
     for entry in entries {
         let name = entry.relation_name();
-        let keyed = entry.relation.as_ref().filter(|_| !entry.key_values.is_empty());
+        let keyed = entry.relation.as_ref().filter(|_| entry.key.is_some());
         rows.row(12);
         rows.id(&entry.id);
         rows.field(&entry.committed_at.to_be_bytes());
@@ -36,8 +37,8 @@ pub(super) fn journal(entries: &[Entry]) -> Bytes {
         rows.text(name.map(|(schema, _)| schema));
         rows.text(name.map(|(_, name)| name));
         rows.array(keyed.map(|relation| relation.key_columns()));
-        rows.array(keyed.map(|_| entry.key_values.iter().map(String::as_str)));
-        rows.text(entry.row.as_deref());
+        rows.array(keyed.map(|_| entry.key_values().iter().map(String::as_str)));
+        rows.text(entry.row());
         rows.text(entry.field_name());
         rows.text(entry.value.as_deref());
         rows.text(entry.old.as_deref());
@@ -54,7 +55,7 @@ pub(super) fn inbox(pointers: &[Pointer]) -> Bytes {
         rows.id(&pointer.id);
         rows.field(pointer.kind.as_str().as_bytes());
         rows.field(&[u8::from(pointer.last)]);
-        rows.array(pointer.visible.as_ref().map(|names| names.iter().map(String::as_str)));
+        rows.runs(pointer.visible.as_deref());
         rows.field(&i32::try_from(pointer.bytes).unwrap_or(i32::MAX).to_be_bytes());
         rows.field(&pointer.total.to_be_bytes());
     }
@@ -102,16 +103,34 @@ impl Rows {
     /// A `text[]` of one dimension, as array_send has it: dimensions, whether there are NULLs, the elements' type, their number and the
     /// number of the first, then each.
     fn array<'a>(&mut self, values: Option<impl Iterator<Item = &'a str>>) {
-        let Some(values) = values else { return self.null() };
+        match values {
+            Some(values) => self.elements(TEXT_OID, values, |rows, value| rows.field(value.as_bytes())),
+            None => self.null(),
+        }
+    }
+
+    /// The numbers of [`Run`]s, as `integer[]`.
+    fn runs(&mut self, runs: Option<&[Run]>) {
+        let Some(runs) = runs else { return self.null() };
+        // what is empty has no dimensions
+        if runs.is_empty() {
+            self.length(12);
+            return [0, 0, INTEGER_OID].iter().for_each(|word| self.0.extend_from_slice(&i32::to_be_bytes(*word)));
+        }
+        let numbers = runs.iter().flat_map(|run| run.numbers());
+        self.elements(INTEGER_OID, numbers, |rows, number| rows.field(&number.to_be_bytes()));
+    }
+
+    fn elements<T>(&mut self, oid: i32, values: impl Iterator<Item = T>, mut write: impl FnMut(&mut Self, T)) {
         let length_at = self.0.len();
         self.length(0);
-        for word in [1, 0, TEXT_OID, 0, 1] {
+        for word in [1, 0, oid, 0, 1] {
             self.0.extend_from_slice(&i32::to_be_bytes(word));
         }
         let mut count = 0;
         for value in values {
             count += 1;
-            self.field(value.as_bytes());
+            write(self, value);
         }
         let length = (self.0.len() - length_at - 4) as i32;
         self.0[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
@@ -125,5 +144,6 @@ impl Rows {
     }
 }
 
-/// The type `text`.
+/// The types `text` and `integer`.
 const TEXT_OID: i32 = 25;
+const INTEGER_OID: i32 = 23;

@@ -15,7 +15,7 @@ pub(super) const JOURNAL: Text = Text(
 /// Seven parameters, those of [`Inbox`](super::columns::Inbox).
 pub(super) const INBOX: Text = Text(
     "insert into event.inbox (session_id, id, kind, last, visible, bytes, total)
-     select a, b, c, d, e::text[], f, g
+     select a, b, c, d, e::integer[], f, g
      from unnest(?::uuid[], ?::text[], ?::text[], ?::boolean[], ?::text[], ?::integer[], ?::bigint[])
           as u(a, b, c, d, e, f, g)",
 );

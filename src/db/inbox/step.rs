@@ -14,6 +14,9 @@ const MAX_BYTES: usize = 8 << 20;
 /// Around the texts of a row of parameters: lengths, a number, a time.
 const ROW_BYTES: usize = 100;
 
+/// A run of what may be seen: two numbers as text.
+const RUN_BYTES: usize = 20;
+
 /// So many rows are worth a COPY, which is a round trip more: the server says first that it is ready.
 pub(super) const COPY_FROM: usize = 64;
 
@@ -92,13 +95,11 @@ pub(super) fn rounds<'s, 'b>(steps: &'s [Step<'b>]) -> Vec<&'s [Step<'b>]> {
 }
 
 fn entry_bytes(entry: &Entry) -> usize {
-    let key: usize = entry.key_values.iter().map(String::len).sum();
-    ROW_BYTES + entry.weight() as usize + entry.row.as_ref().map_or(0, String::len) + key
+    ROW_BYTES + entry.weight() as usize
 }
 
 fn pointer_bytes(pointer: &Pointer) -> usize {
-    let visible = pointer.visible.iter().flat_map(|names| names.iter());
-    ROW_BYTES + visible.map(|name| name.len() + 3).sum::<usize>()
+    ROW_BYTES + pointer.visible.as_ref().map_or(0, |runs| runs.len() * RUN_BYTES)
 }
 
 fn notification_bytes(notification: &Notification) -> usize {
