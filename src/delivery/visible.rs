@@ -40,14 +40,15 @@ pub fn runs(entry: &Entry, numbers: &[i16]) -> Option<Arc<[Run]>> {
     };
     let is_visible = |attnum: &i16| numbers.contains(attnum);
     let columns = relation.columns.iter().filter(|column| is_visible(&column.attnum));
-    let mut names: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
+    let mut names: Vec<&str> = Vec::with_capacity(numbers.len());
+    names.extend(columns.map(|column| column.name.as_str()));
     names.sort_unstable();
     Some(members_called(row, &names).into())
 }
 
 /// The members with these names, which are sorted. What cannot be read is not shown.
 fn members_called(object: &str, names: &[&str]) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+    let mut runs: Vec<Run> = Vec::with_capacity(names.len());
     // behind the brace or comma before a member
     let mut start = 1;
     let mut goes_on = false;
