@@ -278,7 +278,9 @@ begin
     -- one that ended and is not removed yet
     delete from event.subscription s using event.ending e
     where e.id = s.id and s.session_id = subscriber.id and s.kind = _do_subscribe.kind and s.relation = _do_subscribe.relation
-      and s.ended is null and s.attnum is not distinct from _do_subscribe.attnum and s.key is not distinct from _do_subscribe.key;
+      -- as the index subscription_target has it: a table may have a million subscriptions, and a session too
+      and coalesce(s.attnum, 0) = coalesce(_do_subscribe.attnum, 0) and coalesce(s.key, '{}') = coalesce(_do_subscribe.key, '{}')
+      and s.ended is null;
     loop
         insert into event.subscription as s (session_id, kind, relation, attnum, key_attnums, key, visible, durable, waiting)
         values (subscriber.id, _do_subscribe.kind, _do_subscribe.relation, _do_subscribe.attnum, _do_subscribe.key_attnums,
@@ -288,7 +290,7 @@ begin
         exit when subscription is not null;
         select s.id into subscription from event.subscription s
         where s.session_id = subscriber.id and s.kind = _do_subscribe.kind and s.relation = _do_subscribe.relation
-          and s.attnum is not distinct from _do_subscribe.attnum and s.key is not distinct from _do_subscribe.key
+          and coalesce(s.attnum, 0) = coalesce(_do_subscribe.attnum, 0) and coalesce(s.key, '{}') = coalesce(_do_subscribe.key, '{}')
           and s.ended is null;
         exit when subscription is not null;
     end loop;

@@ -104,7 +104,7 @@ impl Connection {
         // nothing here is worth waiting for
         client
             .batch_execute(
-                "set lock_timeout = '1s'; set statement_timeout = '10s'; set default_transaction_read_only = on",
+                "set lock_timeout = '1s'; set statement_timeout = '10s'; set default_transaction_read_only = on; set jit = off",
             )
             .await
             .map_err(crate::db::error)?;
