@@ -200,6 +200,7 @@ async fn begin(
     slot::lease(&writer).await?;
     db::upkeep::check_limits(&writer, limits).await?;
     install::install(&mut writer).await?;
+    db::quota::set_defaults(&writer, limits).await?;
     let slot = install::slot_name(&writer).await?;
     slot::free(&writer, &slot).await?;
     let reached = delivered.borrow().done;

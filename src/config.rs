@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Args;
 use serde::Deserialize;
 
 use crate::db::Target;
@@ -28,6 +29,12 @@ pub struct File {
     pub inbox_max_size: Option<String>,
     /// See `--inbox-max-age`.
     pub inbox_max_age: Option<String>,
+    /// See `--role-max-sessions`.
+    pub role_max_sessions: Option<u32>,
+    /// See `--role-max-subscriptions`.
+    pub role_max_subscriptions: Option<u32>,
+    /// See `--role-max-inbox-size`.
+    pub role_max_inbox_size: Option<String>,
     /// See `--listen`.
     pub listen: Option<String>,
     /// See `--stall-after`.
@@ -38,21 +45,83 @@ pub struct File {
     pub log_row_data: Option<bool>,
 }
 
-/// What an inbox may hold before it is emptied and its session told of a gap, as PostgreSQL writes a size and an interval.
+/// What an inbox may hold before it is emptied and its session told of a gap, and what one role may keep. Sizes and intervals are
+/// written as PostgreSQL writes them.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// All events together, in the database.
     pub inbox_size: String,
     /// The oldest event.
     pub inbox_age: String,
+    /// Sessions that a role may own.
+    pub role_sessions: u32,
+    /// Subscriptions that a role's sessions may have.
+    pub role_subscriptions: u32,
+    /// All inboxes of a role together.
+    pub role_inbox_size: String,
 }
 
 impl Default for Limits {
     /// 1 GB: enough for millions of events, and a dozen dead sessions do not fill a laptop's disk. 7 days: whoever was away
     /// for longer starts from the table.
+    ///
+    /// A role: 20,000 sessions, twice as many as the connections of the largest servers; upkeep weighs so many inboxes in
+    /// less than a second. 2,000,000 subscriptions: twice a million, with which everything is measured, and less than 3 GB of the engine's memory
+    /// at the longest keys. 8 GB of inboxes: eight sessions that nobody reads, and a disk of 20 GB survives them.
     fn default() -> Self {
-        Limits { inbox_size: "1GB".into(), inbox_age: "7 days".into() }
+        Limits {
+            inbox_size: "1GB".into(),
+            inbox_age: "7 days".into(),
+            role_sessions: 20_000,
+            role_subscriptions: 2_000_000,
+            role_inbox_size: "8GB".into(),
+        }
     }
+}
+
+/// The options of `tidewire up` that set limits.
+#[derive(Debug, Default, Args)]
+pub struct LimitArgs {
+    /// How much an inbox may hold before it is emptied and its session told of a gap
+    #[arg(
+        long,
+        env = "TIDEWIRE_INBOX_MAX_SIZE",
+        value_name = "SIZE",
+        help = "How much an inbox may hold before it is emptied and its session told of a gap [default: 1GB]"
+    )]
+    pub inbox_max_size: Option<String>,
+    /// How old an inbox's oldest event may be before the same happens
+    #[arg(
+        long,
+        env = "TIDEWIRE_INBOX_MAX_AGE",
+        value_name = "INTERVAL",
+        help = "How old its oldest event may be before the same happens [default: '7 days']"
+    )]
+    pub inbox_max_age: Option<String>,
+    /// How many sessions a role may own
+    #[arg(
+        long,
+        env = "TIDEWIRE_ROLE_MAX_SESSIONS",
+        value_name = "NUMBER",
+        help = "How many sessions a role may own, unless event.limit_role says otherwise [default: 20000]"
+    )]
+    pub role_max_sessions: Option<u32>,
+    /// How many subscriptions a role's sessions may have
+    #[arg(
+        long,
+        env = "TIDEWIRE_ROLE_MAX_SUBSCRIPTIONS",
+        value_name = "NUMBER",
+        help = "How many subscriptions a role's sessions may have together [default: 2000000]"
+    )]
+    pub role_max_subscriptions: Option<u32>,
+    /// How much all inboxes of a role may hold before the largest are emptied
+    #[arg(
+        long,
+        env = "TIDEWIRE_ROLE_MAX_INBOX_SIZE",
+        value_name = "SIZE",
+        help = "How much all inboxes of a role may hold before the largest are emptied [default: 8GB]"
+    )]
+    pub role_max_inbox_size: Option<String>,
 }
 
 impl File {
@@ -75,49 +144,28 @@ impl File {
         toml::from_str(&text).map_err(|source| {
             // the whole message quotes the line, which may hold a password
             Error::new(ErrorKind::InvalidInput, format!("{shown}: {}", source.message())).hint(
-                "It knows database-url, data-dir, listen, stall-after, inbox-max-size, inbox-max-age, log and \
-                     log-row-data.",
+                "It knows database-url, data-dir, listen, stall-after, inbox-max-size, inbox-max-age, role-max-sessions, \
+                 role-max-subscriptions, role-max-inbox-size, log and log-row-data.",
             )
         })
     }
 }
 
-/// The settings file in the current folder, if there is one. Nobody named it, and it says which database is connected to
-/// and so who gets the password: what another user put there is not for us.
-fn found() -> Result<Option<std::fs::File>> {
-    let failed = |source: std::io::Error| {
-        Error::new(ErrorKind::InvalidInput, format!("cannot read {FILE}: {source}")).source(source)
-    };
-    let link = match std::fs::symlink_metadata(FILE) {
-        Ok(link) => link,
-        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(failed(source)),
-    };
-    check_owner(&link)?;
-    let file = std::fs::File::open(FILE).map_err(failed)?;
-    check_owner(&file.metadata().map_err(failed)?)?;
-    Ok(Some(file))
-}
-
-/// Fails unless it is ours or root's, and nobody else's to write.
-fn check_owner(metadata: &Metadata) -> Result<()> {
-    let is_ours = [0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid());
-    let why = match (is_ours, metadata.is_symlink()) {
-        (false, _) => "belongs to another user",
-        // a link's own mode says nothing
-        (true, false) if metadata.mode() & OTHERS_WRITE != 0 => "can be written by everybody",
-        _ => return Ok(()),
-    };
-    Err(Error::new(ErrorKind::InvalidInput, format!("{FILE} in the current folder {why}"))
-        .hint(format!("If you trust it: --config {FILE}. If not, run this in another folder.")))
-}
-
-/// The limits of inboxes.
-pub fn limits(size: Option<String>, age: Option<String>, file: &File) -> Limits {
+                "It knows database-url, data-dir, listen, stall-after, inbox-max-size, inbox-max-age, role-max-sessions, \
+                 role-max-subscriptions, role-max-inbox-size, log and log-row-data.",
     let default = Limits::default();
     Limits {
-        inbox_size: size.or_else(|| file.inbox_max_size.clone()).unwrap_or(default.inbox_size),
-        inbox_age: age.or_else(|| file.inbox_max_age.clone()).unwrap_or(default.inbox_age),
+        inbox_size: typed.inbox_max_size.or_else(|| file.inbox_max_size.clone()).unwrap_or(default.inbox_size),
+        inbox_age: typed.inbox_max_age.or_else(|| file.inbox_max_age.clone()).unwrap_or(default.inbox_age),
+        role_sessions: typed.role_max_sessions.or(file.role_max_sessions).unwrap_or(default.role_sessions),
+        role_subscriptions: typed
+            .role_max_subscriptions
+            .or(file.role_max_subscriptions)
+            .unwrap_or(default.role_subscriptions),
+        role_inbox_size: typed
+            .role_max_inbox_size
+            .or_else(|| file.role_max_inbox_size.clone())
+            .unwrap_or(default.role_inbox_size),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The task that does what needs the catalog and may have to wait for somebody's lock: nothing waits for it.
 
 mod pending;
+mod quota;
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use crate::inbox::segment;
 use crate::observe::{Observation, observe};
 
 use pending::Pending;
+use quota::Quotas;
 
 /// It runs at most this often, and only when the database moved on.
 const EVERY: Duration = Duration::from_secs(1);
@@ -36,6 +38,7 @@ pub async fn run(
     let mut retained: Option<Instant> = None;
     let mut is_waited_for = false;
     let mut pending = Pending::default();
+    let mut quotas = Quotas::default();
     loop {
         crash::point("upkeep");
         let outcome = async {
@@ -49,6 +52,7 @@ pub async fn run(
                 for reason in upkeep::retain(client, position, &limits).await? {
                     observe(&Observation::InboxEmptied { reason: &reason });
                 }
+                quotas.look(client).await?;
             }
             looked.failed.map_or(Ok(()), Err)
         };

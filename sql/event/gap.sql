@@ -101,6 +101,15 @@ create table event.unnotified (
 );
 comment on table event.unnotified is 'Sessions that were not notified of some events because the notification queue was filling up, and have yet to be told so.';
 
+create function event._skipped(from_id text, to_id text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select '{"operation" : "gap", "reason" : "notifications_skipped", "from" : "' || from_id || '", "to" : "' || to_id
+           || '", "event_id" : "' || to_id || '"}'
+$$;
+comment on function event._skipped(text, text) is 'The gap that stands for notifications that were not sent.';
+
 create function event._skip_notifications(sessions uuid[], ids text[]) returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
@@ -175,9 +184,7 @@ begin
         delete from event.unnotified u returning u.session_id, u.from_id, u.to_id
     )
     select count(*) into notified from (
-        select pg_notify(t.session_id::text, '{"operation" : "gap", "reason" : "notifications_skipped", "from" : "' || t.from_id
-                         || '", "to" : "' || t.to_id || '", "event_id" : "' || t.to_id || '"}')
-        from told t offset 0) n;
+        select pg_notify(t.session_id::text, event._skipped(t.from_id, t.to_id)) from told t offset 0) n;
     return true;
 end
 $$;

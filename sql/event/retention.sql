@@ -65,7 +65,8 @@ $$;
 comment on function event._drop_partitions(bigint) is 'Drops the partitions before the given one that no inbox needs; returns how many.';
 
 -- A session that nobody reads must not fill the disk. Its inbox is emptied as a whole, so that the gap comes before whatever
--- is told from then on; a gap that it held is merged into the new one.
+-- is told from then on; a gap that it held is merged into the new one. If the inboxes of one role together are over the role's
+-- limit, the largest of them are emptied, as few as it takes. One pass weighs every inbox for both, and for event.used.
 create function event._cap_inboxes(max_bytes bigint, max_age interval) returns setof text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -74,17 +75,49 @@ declare
     over record;
     lost record;
 begin
+    perform event._forget_roles();
     for over in
-        select s.id, s.durable, newest.id as newest,
-               case when newest.total - oldest.total + oldest.bytes > max_bytes then 'inbox_full' else 'inbox_too_old' end as reason
-        from event.session s
-        cross join lateral (select i.id, i.total, i.bytes from event.inbox i where i.session_id = s.id order by i.id limit 1) oldest
-        cross join lateral (select i.id, i.total from event.inbox i where i.session_id = s.id order by i.id desc limit 1) newest
-        where s.durable
-          and (newest.total - oldest.total + oldest.bytes > max_bytes
-               or max_age < clock_timestamp() - (select j.committed_at from event.journal j where j.id = oldest.id)
-               -- nothing but the gap that was told before
-               and (oldest.id <> newest.id or (select j.change from event.journal j where j.id = oldest.id) <> 'gap'))
+        with weighed as materialized (
+            select s.id, s.owner, s.durable, oldest.id as oldest, newest.id as newest,
+                   coalesce(newest.total - oldest.total + oldest.bytes, 0) as weight
+            from event.session s
+            left join lateral (select i.id, i.total, i.bytes from event.inbox i where i.session_id = s.id order by i.id limit 1) oldest
+                 on s.durable
+            left join lateral (select i.id, i.total from event.inbox i where i.session_id = s.id order by i.id desc limit 1) newest
+                 on oldest.id is not null
+        ), kept as materialized (
+            select w.owner, count(*) as sessions, sum(w.weight)::bigint as inbox_bytes, event._limit(w.owner, 'inbox_size') as most
+            from weighed w group by w.owner
+        ), noted as (
+            insert into event.used as u (role, sessions, inbox_bytes)
+            select k.owner, k.sessions, k.inbox_bytes
+            from kept k
+            -- ON CONFLICT locks rows that it leaves as they are, which is written to the WAL
+            left join event.used u on u.role = k.owner
+            where (u.sessions, u.inbox_bytes) is distinct from (k.sessions, k.inbox_bytes)
+            on conflict (role) do update
+            set sessions = excluded.sessions, inbox_bytes = excluded.inbox_bytes, counted_at = clock_timestamp()
+        ), own as materialized (
+            select w.*, case when w.weight > max_bytes then 'inbox_full'
+                             when max_age < clock_timestamp() - j.committed_at
+                                  -- nothing but the gap that was told before
+                                  and (w.oldest <> w.newest or j.change <> 'gap') then 'inbox_too_old' end as reason
+            -- one look-up a session: without the limit the whole journal may be read for a join
+            from weighed w
+            left join lateral (select j.committed_at, j.change from event.journal j where j.id = w.oldest limit 1) j on true
+            where w.oldest is not null
+        ), together as (
+            select o.*, k.most,
+                   sum(case when o.reason is null then o.weight else 0 end)
+                       over (partition by o.owner order by o.weight desc, o.id rows between current row and unbounded following)
+                       as with_smaller
+            from own o join kept k on k.owner = o.owner
+        )
+        select t.id, t.durable, t.newest, coalesce(t.reason, 'inbox_full') as reason
+        from together t
+        where t.reason is not null
+           or t.with_smaller > t.most
+              and (t.oldest <> t.newest or (select j.change from event.journal j where j.id = t.oldest) <> 'gap')
     loop
         begin
             -- of a session that is being deleted there is nobody to tell
@@ -108,4 +141,4 @@ begin
 end
 $$;
 comment on function event._cap_inboxes(bigint, interval) is
-    'Empties the inboxes that hold more than so many bytes or an event older than that, and tells their sessions of the gap; returns a reason for each.';
+    'Empties the inboxes that hold more than so many bytes or an event older than that, and the largest of a role over its limit; tells their sessions of the gap; returns a reason for each. Notes what each role keeps.';

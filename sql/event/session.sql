@@ -97,6 +97,10 @@ begin
     if _session_create.name = '' or octet_length(_session_create.name) > 200 then
         raise exception 'a session''s name has 1 to 200 bytes' using errcode = 'invalid_parameter_value';
     end if;
+    if _session_create.name is null
+       or not exists (select from event.session s where s.owner = _session_create.caller and s.name = _session_create.name) then
+        perform event._check_sessions(_session_create.caller);
+    end if;
     insert into event.session as s (name, owner, durable, pinned)
     values (_session_create.name, _session_create.caller, _session_create.durable, not _session_create.durable)
     on conflict (owner, name) do update set name = excluded.name
@@ -134,7 +138,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     attached event.session := event._session(caller, session);
+    -- What one attach sends at most, by the caller's own backend: a thousandth of PostgreSQL's queue of notifications (8 GB).
+    max_events constant bigint := 10000;
+    max_bytes constant bigint := 8388608;
     seen text collate "C" := '';
+    held record;
     waiting record;
 begin
     -- waits for a transaction that deletes the session or pins it
@@ -148,17 +156,25 @@ begin
     if attached.pinned then
         perform event._hold(attached.id);
     end if;
-    for waiting in
-        select i.id, event._notification(j, i.kind, i.visible, 7999) as payload
-        from event.inbox i join event.journal j on j.id = i.id
-        where i.session_id = attached.id
-          -- a full queue would fail this; the engine reports what is left out
-          and (select pg_notification_queue_usage() < 0.5)
-        order by i.id
-    loop
-        perform pg_notify(attached.id::text, waiting.payload);
-        seen := waiting.id;
-    end loop;
+    -- a full queue would fail this; the engine reports what is left out
+    if pg_notification_queue_usage() < 0.5 then
+        select count(*) as events, sum(least(i.bytes, 7999)) as bytes, min(i.id) as first_id into held
+        from (select i.id, i.bytes from event.inbox i where i.session_id = attached.id order by i.id limit max_events + 1) i;
+        if held.events > max_events or held.bytes > max_bytes then
+            select max(i.id) into seen from event.inbox i where i.session_id = attached.id;
+            perform pg_notify(attached.id::text, event._skipped(held.first_id, seen));
+        else
+            for waiting in
+                select i.id, event._notification(j, i.kind, i.visible, 7999) as payload
+                from event.inbox i join event.journal j on j.id = i.id
+                where i.session_id = attached.id
+                order by i.id
+            loop
+                perform pg_notify(attached.id::text, waiting.payload);
+                seen := waiting.id;
+            end loop;
+        end if;
+    end if;
     -- What was stored between the query above and the moment that this LISTEN takes effect (the commit) is sent by the
     -- engine, when it sees this message in the WAL.
     perform pg_logical_emit_message(true, 'tidewire', json_build_object('attach', attached.id, 'seen', seen)::text);
@@ -175,7 +191,7 @@ begin
 end
 $$;
 comment on function event.session_attach(uuid) is
-    'Listens on the channel named by the session''s id, makes the session current, and sends again, in order, what its inbox still holds.';
+    'Listens on the channel named by the session''s id, makes the session current, and sends again, in order, what its inbox still holds. Of more than 10,000 events or 8 MB it sends one gap (notifications_skipped) instead: then read the inbox with event.read.';
 
 create function event.session_detach(session uuid default null) returns void
 language plpgsql volatile

@@ -142,7 +142,12 @@ end
 $$;
 comment on function event._status() is 'See event.status.';
 
-create view event.status as select * from event._status();
+create view event.status as
+select s.*, n.nearest_limit, n.nearest_limit_used
+from event._status() s
+left join lateral (
+    select format('role "%s": %s', l.name, l.shown) as nearest_limit, l.ratio as nearest_limit_used
+    from event._near l order by l.ratio desc limit 1) n on true;
 comment on view event.status is 'One row: how Tidewire stands in this database. What cannot be counted because somebody holds it locked is NULL.';
 comment on column event.status.serving is 'Whether a program reads the replication slot.';
 comment on column event.status.program is 'The version of the program that installed the schemas.';
@@ -159,3 +164,5 @@ comment on column event.status.inbox_bytes is 'Inboxes and journal on disk.';
 comment on column event.status.oldest_event is 'The oldest event that some session has not acknowledged.';
 comment on column event.status.oldest_event_at is 'When its change was committed.';
 comment on column event.status.notification_queue is 'How full PostgreSQL''s queue of notifications is, 0 to 1.';
+comment on column event.status.nearest_limit is 'Of the roles that you may know of (event.usage), the one that is nearest to one of its limits.';
+comment on column event.status.nearest_limit_used is 'How much of that limit is used: 1 is all of it.';

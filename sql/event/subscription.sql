@@ -287,7 +287,10 @@ begin
                 _do_subscribe.key, visible, subscriber.durable, waits)
         on conflict do nothing
         returning s.id into subscription;
-        exit when subscription is not null;
+        if subscription is not null then
+            perform event._check_subscriptions(subscriber.owner, _do_subscribe.key);
+            exit;
+        end if;
         select s.id into subscription from event.subscription s
         where s.session_id = subscriber.id and s.kind = _do_subscribe.kind and s.relation = _do_subscribe.relation
           and coalesce(s.attnum, 0) = coalesce(_do_subscribe.attnum, 0) and coalesce(s.key, '{}') = coalesce(_do_subscribe.key, '{}')

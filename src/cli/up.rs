@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::DatabaseUrl;
 use crate::app;
-use crate::config::{self, File, Limits};
+use crate::config::{self, File, LimitArgs, Limits};
 use crate::db::Target;
 use crate::db::cluster::{Cluster, ClusterOptions, StopMode};
 use crate::delivery::hub::Hub;
@@ -46,22 +46,8 @@ pub(super) struct Up {
         help = "Folder of the embedded PostgreSQL, when no database is named [default: .tidewire/data]"
     )]
     data_dir: Option<PathBuf>,
-    /// How much an inbox may hold before it is emptied and its session told of a gap
-    #[arg(
-        long,
-        env = "TIDEWIRE_INBOX_MAX_SIZE",
-        value_name = "SIZE",
-        help = "How much an inbox may hold before it is emptied and its session told of a gap [default: 1GB]"
-    )]
-    inbox_max_size: Option<String>,
-    /// How old an inbox's oldest event may be before the same happens
-    #[arg(
-        long,
-        env = "TIDEWIRE_INBOX_MAX_AGE",
-        value_name = "INTERVAL",
-        help = "How old its oldest event may be before the same happens [default: '7 days']"
-    )]
-    inbox_max_age: Option<String>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Where /live, /ready and /metrics are answered: 127.0.0.1:9187, say; port 0 is a free one
     #[arg(
         long,
@@ -92,7 +78,7 @@ impl Up {
     pub(super) async fn run(self, file: &File) -> Result<()> {
         let stop = CancellationToken::new();
         stop_on_signals(&stop)?;
-        let limits = config::limits(self.inbox_max_size, self.inbox_max_age, file);
+        let limits = config::limits(self.limits, file);
         let mut outside = Outside {
             address: None,
             stall_after: config::stall_after(self.stall_after, file)?.unwrap_or(health::STALL_AFTER),

@@ -13,7 +13,7 @@ use super::slot;
 use crate::error::{Error, ErrorKind, Result};
 
 /// In the order in which they need each other.
-const FILES: [&str; 53] = [
+const FILES: [&str; 54] = [
     include_str!("../../sql/meta/identifier.sql"),
     include_str!("../../sql/meta/json.sql"),
     include_str!("../../sql/meta/object.sql"),
@@ -58,6 +58,7 @@ const FILES: [&str; 53] = [
     include_str!("../../sql/event/description.sql"),
     include_str!("../../sql/event/subscription.sql"),
     include_str!("../../sql/event/inbox.sql"),
+    include_str!("../../sql/event/quota.sql"),
     include_str!("../../sql/event/call.sql"),
     include_str!("../../sql/event/read.sql"),
     include_str!("../../sql/event/retention.sql"),

@@ -8,6 +8,7 @@ pub mod inbox;
 pub mod install;
 mod installation;
 mod parameters;
+pub mod quota;
 pub mod reader;
 pub mod requirement;
 pub mod slot;

@@ -125,6 +125,12 @@ pub struct Stock {
     pub oldest_age: Option<f64>,
     /// Seconds since the log was written that is not delivered yet, as far as the files tell.
     pub lag: Option<f64>,
+    /// How much of its sessions the role uses that is nearest to that limit: 1 is all of them. `None` without a role or a limit.
+    pub sessions_used: Option<f64>,
+    /// The same of subscriptions.
+    pub subscriptions_used: Option<f64>,
+    /// The same of what its inboxes may hold together.
+    pub inbox_size_used: Option<f64>,
 }
 
 /// Asks `event.status`; `None` where it is not installed.
@@ -138,9 +144,14 @@ pub async fn stock(client: &Client) -> Result<Option<Stock>> {
     }
     let row = client
         .query_opt(
-            "select durable_sessions, live_sessions, subscriptions, inbox_rows, inbox_bytes,
-                    extract(epoch from clock_timestamp() - oldest_event_at)::float8, extract(epoch from lag)::float8
-             from event.status",
+            "select durable_sessions, live_sessions, status.subscriptions, inbox_rows, inbox_bytes,
+                    extract(epoch from clock_timestamp() - oldest_event_at)::float8, extract(epoch from lag)::float8,
+                    u.sessions, u.subscriptions, u.inbox_size
+             from event.status,
+                  (select max(ratio) filter (where limit_name = 'sessions') as sessions,
+                          max(ratio) filter (where limit_name = 'subscriptions') as subscriptions,
+                          max(ratio) filter (where limit_name = 'inbox_size') as inbox_size
+                   from event._near) u",
             &[],
         )
         .await
@@ -153,5 +164,8 @@ pub async fn stock(client: &Client) -> Result<Option<Stock>> {
         inbox_bytes: row.get(4),
         oldest_age: row.get(5),
         lag: row.get(6),
+        sessions_used: row.get(7),
+        subscriptions_used: row.get(8),
+        inbox_size_used: row.get(9),
     }))
 }

@@ -151,6 +151,7 @@ pub async fn check_limits(client: &Client, limits: &Limits) -> Result<()> {
             "select $1::text::interval > '0'",
             "It looks like '7 days' or '12 hours'.",
         ),
+        ("role-max-inbox-size", &limits.role_inbox_size, "select pg_size_bytes($1) > 0", "It looks like 2GB or 20GB."),
     ];
     for (name, value, sql, hint) in checks {
         let wrong = |why: String| Error::new(ErrorKind::InvalidInput, format!("{name}: {why}")).hint(hint);

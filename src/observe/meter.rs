@@ -50,7 +50,7 @@ const COUNTERS: [(&str, &str); 14] = [
     ("process_cpu_seconds_total", "Processor time, user and system."),
 ];
 
-const GAUGES: [(&str, Unit, &str); 22] = [
+const GAUGES: [(&str, Unit, &str); 23] = [
     (
         "process_start_time_seconds",
         Unit::Seconds,
@@ -95,6 +95,11 @@ const GAUGES: [(&str, Unit, &str); 22] = [
         "tidewire_inbox_oldest_seconds",
         Unit::Seconds,
         "Age of the oldest event that is not acknowledged; 0 without one.",
+    ),
+    (
+        "tidewire_role_limit_used_ratio",
+        Unit::Count,
+        "How much of a limit the role uses that is nearest to it, by limit: sessions, subscriptions, inbox_size; 1 is all of it.",
     ),
     ("tidewire_notification_queue_ratio", Unit::Count, "How full PostgreSQL's queue of notifications is, 0 to 1."),
     (
@@ -221,6 +226,14 @@ fn stock_taken(stock: &Stock) {
         if let Some(figure) = figure {
             gauge.set(figure as f64);
         }
+    }
+    // a role that is gone must not stay in sight
+    for (limit, used) in [
+        ("sessions", stock.sessions_used),
+        ("subscriptions", stock.subscriptions_used),
+        ("inbox_size", stock.inbox_size_used),
+    ] {
+        gauge!("tidewire_role_limit_used_ratio", "limit" => limit).set(used.unwrap_or_default());
     }
     if stock.inbox_bytes.is_none() {
         return;

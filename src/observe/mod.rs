@@ -62,7 +62,14 @@ pub enum Observation<'a> {
         /// How many sessions.
         sessions: u64,
     },
-    /// An inbox was over its limits: it was emptied, and the session is told of the gap.
+    /// A role has used most of one of its limits.
+    RoleNearLimit {
+        /// Its name.
+        role: &'a str,
+        /// How near: `19200 of 20000 sessions`.
+        shown: &'a str,
+    },
+    /// An inbox was over its limits, or those of a role over the role's: it was emptied, and the session is told of the gap.
     InboxEmptied {
         /// `inbox_full` or `inbox_too_old`.
         reason: &'a str,
@@ -240,8 +247,12 @@ fn write(observation: &Observation<'_>) {
         }
         Observation::InboxEmptied { reason } => {
             tracing::warn!(
-                "the inbox of a session was over its limits ({reason}): it was emptied, and the session is told"
+                "the inbox of a session was over its limits ({reason}), or its role's inboxes together: it was emptied, and the \
+                 session is told"
             );
+        }
+        Observation::RoleNearLimit { role, shown } => {
+            tracing::warn!("role \"{role}\" is near a limit: {shown}; event.limit_role raises it");
         }
         Observation::NotificationsSkipped { notifications } => {
             tracing::warn!(

@@ -33,7 +33,7 @@ async fn nothing_but_the_interface_is_open_to_all() {
     assert_eq!(found, expected);
     let tables = "from pg_class where relnamespace = 'event'::regnamespace and relkind in ('r', 'p', 'v')";
     for (privilege, expected) in [
-        ("select", "_readable change event installation session status subscription"),
+        ("select", "_readable change event installation session status subscription usage"),
         ("insert, update, truncate, references, trigger", "-"),
         ("delete", "event"),
     ] {
@@ -103,6 +103,11 @@ async fn the_internal_functions_do_nothing_for_who_has_no_right_to_it() {
         "_unwatch(10::oid, 'public.hers'::regclass)",
         "_note_watch('public.hers'::regclass, true)",
         "_hold(null)",
+        "_default_limits(1, 1, 1)",
+        "_count_subscriptions()",
+        "_cap_inboxes(1, '1 day')",
+        "limit_role('mallory', sessions => -1)",
+        "limit_role_reset('mallory')",
     ];
     for call in cases {
         let error = refused(&mallory, &format!("select event.{call}")).await;

@@ -36,6 +36,7 @@ mod panics;
 mod partitions;
 mod privileges;
 mod quiet;
+mod quota;
 mod read;
 mod refusals;
 mod restart;

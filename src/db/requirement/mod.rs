@@ -2,6 +2,7 @@
 //! with its remedy; nothing is changed. The installer refuses by the same judgements.
 
 mod installed;
+mod quota;
 mod role;
 mod server;
 mod slot;
@@ -120,6 +121,7 @@ pub async fn examine(target: &Target) -> Result<Vec<Requirement>> {
         found.push(slot::serving(&client, &name, &up).await?);
         if installed::is_ours(&client).await? {
             found.extend(table::watched(&client).await?);
+            found.extend(quota::roles(&client).await?);
         }
     }
     Ok(found)
