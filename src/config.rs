@@ -151,8 +151,38 @@ impl File {
     }
 }
 
-                "It knows database-url, data-dir, listen, stall-after, inbox-max-size, inbox-max-age, role-max-sessions, \
-                 role-max-subscriptions, role-max-inbox-size, log and log-row-data.",
+/// The settings file in the current folder, if there is one. Nobody named it, and it says which database is connected to
+/// and so who gets the password: what another user put there is not for us.
+fn found() -> Result<Option<std::fs::File>> {
+    let failed = |source: std::io::Error| {
+        Error::new(ErrorKind::InvalidInput, format!("cannot read {FILE}: {source}")).source(source)
+    };
+    let link = match std::fs::symlink_metadata(FILE) {
+        Ok(link) => link,
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(source)),
+    };
+    check_owner(&link)?;
+    let file = std::fs::File::open(FILE).map_err(failed)?;
+    check_owner(&file.metadata().map_err(failed)?)?;
+    Ok(Some(file))
+}
+
+/// Fails unless it is ours or root's, and nobody else's to write.
+fn check_owner(metadata: &Metadata) -> Result<()> {
+    let is_ours = [0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid());
+    let why = match (is_ours, metadata.is_symlink()) {
+        (false, _) => "belongs to another user",
+        // a link's own mode says nothing
+        (true, false) if metadata.mode() & OTHERS_WRITE != 0 => "can be written by everybody",
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::InvalidInput, format!("{FILE} in the current folder {why}"))
+        .hint(format!("If you trust it: --config {FILE}. If not, run this in another folder.")))
+}
+
+/// The limits of inboxes and roles: what the command line says, else the file, else the default.
+pub fn limits(typed: LimitArgs, file: &File) -> Limits {
     let default = Limits::default();
     Limits {
         inbox_size: typed.inbox_max_size.or_else(|| file.inbox_max_size.clone()).unwrap_or(default.inbox_size),
