@@ -15,14 +15,12 @@ use crate::db::{self, Target, install};
 use crate::delivery::hub::Hub;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox;
+use crate::lease::Lease;
 use crate::observe::{Observation, observe};
 use crate::position::{EventId, Lsn, Progress};
 use crate::subscription::Index;
 use crate::upkeep;
 use crate::wal::WalStream;
-
-/// How often a standby looks whether the database is free. It has to take over within five seconds.
-const STANDBY_LOOKS_EVERY: Duration = Duration::from_millis(500);
 
 /// The first pause after a failure, doubled each time up to the longest. Whatever was broken for however long, events go on
 /// that soon after it is mended; and a connection every two seconds does not hurt a server that is in trouble.
@@ -92,13 +90,26 @@ async fn serve_once(
     ready: impl FnOnce(),
 ) -> Result<()> {
     let shown = target.display();
+    let mut lease = Lease::seek(target.clone())?;
+    let held = lease.held(|| {
+        observe(&Observation::StandingBy { database: &shown });
+        *stood_by = true;
+    });
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        held = held => held?,
+    }
     let writer = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         connected = target.connect_pinned() => connected?.client,
     };
     let canceller = target.canceller(&writer);
     let begun = tokio::select! {
-        begun = Box::pin(begin(target, limits, hub, writer, stood_by, delivered)) => begun?,
+        begun = Box::pin(begin(target, limits, hub, writer, delivered)) => begun?,
+        failed = lease.lost() => {
+            canceller.cancel().await;
+            return Err(failed);
+        }
         () = stop.cancelled() => {
             // What it waits for (a transaction that stays open, a lock) it would go on waiting for, and hold the lock.
             canceller.cancel().await;
@@ -114,11 +125,20 @@ async fn serve_once(
     let (altered, to_check) = mpsc::unbounded_channel();
     let (waiting, to_prepare) = mpsc::unbounded_channel();
     let moved = delivered.subscribe();
-    let outlets = Outlets { batches, committed, asks, altered, waiting, delivered: delivered.clone() };
+    let outlets = Outlets {
+        batches,
+        committed,
+        asks,
+        altered,
+        waiting,
+        delivered: delivered.clone(),
+        steps: lease.steps(),
+    };
     let capture = Capture::new(stream, known, done, &outlets);
 
-    let mut writing = tokio::spawn(inbox::run(writer, slot, hub.clone(), to_write, to_answer, written));
+    let mut writing = tokio::spawn(inbox::run(writer, hub.clone(), to_write, to_answer, written));
     let mut keeping = tokio::spawn(upkeep::run(target.clone(), limits.clone(), moved, to_check, to_prepare));
+    lease.expect_stream(Some(&slot));
     observe(&Observation::Delivering { database: &shown, from: done.id, subscriptions: count });
     ready();
 
@@ -138,8 +158,18 @@ async fn serve_once(
         // the walk dropped its end of the channels: the writer stops after what it has
         (walked, (&mut writing).await)
     };
+    let leased = async {
+        tokio::select! {
+            failed = lease.lost() => return failed,
+            () = stop.cancelled() => {}
+        }
+        // the stream is closed before the writer has ended
+        lease.expect_stream(None);
+        lease.lost().await
+    };
     let ended = tokio::select! {
         ended = work => Ended::Walked(ended),
+        failed = leased => Ended::Unleased(failed),
         () = patience => Ended::Late,
         broken = kept => Ended::Unkept(broken),
     };
@@ -161,6 +191,11 @@ async fn serve_once(
             canceller.cancel().await;
             Err(broke_down("upkeep", broken))
         }
+        Ended::Unleased(failed) => {
+            writing.abort();
+            canceller.cancel().await;
+            Err(failed)
+        }
     }
 }
 
@@ -172,6 +207,8 @@ enum Ended {
     Late,
     /// Upkeep panicked.
     Unkept(JoinError),
+    /// The lease is lost, and why.
+    Unleased(Error),
 }
 
 fn broke_down(what: &str, broken: JoinError) -> Error {
@@ -187,17 +224,15 @@ struct Begun {
     done: Progress,
 }
 
-/// Takes the lock and sees to it that everything is there. It may wait for as long as somebody's transaction is open.
+/// With the lease in hand: sees to it that no other session writes, and that everything is there. It may wait for as long as somebody's transaction is open.
 async fn begin(
     target: &Target,
     limits: &Limits,
     hub: &Hub,
     mut writer: db::Client,
-    stood_by: &mut bool,
     delivered: &watch::Sender<Delivered>,
 ) -> Result<Begun> {
-    lock(&writer, &target.display(), stood_by).await?;
-    slot::lease(&writer).await?;
+    slot::fence(&writer).await?;
     db::upkeep::check_limits(&writer, limits).await?;
     install::install(&mut writer).await?;
     db::quota::set_defaults(&writer, limits).await?;
@@ -215,20 +250,6 @@ async fn begin(
     crash::point("after_load");
     let stream = WalStream::open(target.stream_options(&slot, install::PUBLICATION, Lsn::default())).await?;
     Ok(Begun { writer, slot, stream, known: Known { descriptions, subscriptions, totals }, done })
-}
-
-/// Waits until no other program serves the database.
-async fn lock(client: &db::Client, shown: &str, stood_by: &mut bool) -> Result<()> {
-    let mut said = false;
-    while !slot::try_lock(client).await? {
-        if !said {
-            observe(&Observation::StandingBy { database: shown });
-            said = true;
-            *stood_by = true;
-        }
-        tokio::time::sleep(STANDBY_LOOKS_EVERY).await;
-    }
-    Ok(())
 }
 
 /// Sees to it that there is a slot; returns what has been done before. `reached` is the last event that this process delivered, and

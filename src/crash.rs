@@ -42,6 +42,19 @@ pub const VARIABLE: &str = "TIDEWIRE_CRASH";
 /// The same; the task panics there, and the program is left to itself.
 pub const PANIC_VARIABLE: &str = "TIDEWIRE_PANIC";
 
+/// The variable that makes the walk slow, once: `TIDEWIRE_SLOW=10000:word` has it compute for ten seconds at the first message with that
+/// word in it.
+pub const SLOW_VARIABLE: &str = "TIDEWIRE_SLOW";
+
+/// Passes a message, or computes for as long as it was told to.
+#[inline]
+pub(crate) fn slow(message: &[u8]) {
+    #[cfg(debug_assertions)]
+    armed::slow(message);
+    #[cfg(not(debug_assertions))]
+    let _ = message;
+}
+
 /// Passes the place, or dies there.
 #[inline]
 pub(crate) fn point(name: &'static str) {
@@ -54,7 +67,8 @@ pub(crate) fn point(name: &'static str) {
 #[cfg(debug_assertions)]
 mod armed {
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::time::Duration;
 
     use nix::sys::signal::{Signal, raise};
 
@@ -70,6 +84,23 @@ mod armed {
         let text = std::env::var(variable).ok()?;
         let (name, count) = text.split_once(':').unwrap_or((&text, "1"));
         Some(Armed { name: name.to_owned(), left: AtomicU64::new(count.parse().ok()?), is_panic })
+    }
+
+    static SLOW: OnceLock<Option<(Duration, String)>> = OnceLock::new();
+    static WAS_SLOW: AtomicBool = AtomicBool::new(false);
+
+    pub(super) fn slow(message: &[u8]) {
+        let slow = SLOW.get_or_init(|| {
+            let text = std::env::var(super::SLOW_VARIABLE).ok()?;
+            let (milliseconds, word) = text.split_once(':')?;
+            Some((Duration::from_millis(milliseconds.parse().ok()?), word.to_owned()))
+        });
+        if let Some((time, word)) = slow
+            && message.windows(word.len()).any(|part| part == word.as_bytes())
+            && !WAS_SLOW.swap(true, Ordering::Relaxed)
+        {
+            std::thread::sleep(*time);
+        }
     }
 
     pub(super) fn point(name: &'static str) {

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! [`capture`] is the one task that walks the stream through the pure rooms in the middle; [`app`] builds and stops the
-//! parts; [`upkeep`] does what may have to wait for somebody's lock; [`catalog`] is what they know of relations, [`json`] how values are written, [`db`] the only SQL. [`monitor`] watches
+//! parts; [`upkeep`] does what may have to wait for somebody's lock; [`lease`] keeps the right to serve; [`catalog`] is what they know of relations, [`json`] how values are written, [`db`] the only SQL. [`monitor`] watches
 //! whether it moves, [`observe`] logs and counts, and [`http`] shows that to the outside.
 
 pub mod app;
@@ -25,6 +25,7 @@ pub mod error;
 pub mod http;
 pub mod inbox;
 pub mod json;
+pub mod lease;
 pub mod monitor;
 pub mod observe;
 pub mod pgoutput;

@@ -10,6 +10,7 @@ mod render;
 mod transaction;
 mod written;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::HashMap;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use crate::crash;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{Ask, Batch, Committed};
+use crate::lease::Steps;
 use crate::observe::{Observation, observe};
 use crate::position::{EventId, Lsn, Progress};
 use crate::subscription::Index;
@@ -54,6 +56,7 @@ pub struct Capture {
     pace: Pace,
     /// Relations that the stream described and no description knows.
     strangers: Vec<Stranger>,
+    steps: Arc<Steps>,
 }
 
 /// Messages that are walked before a look at what else there is to do: some milliseconds' worth.
@@ -100,6 +103,8 @@ pub struct Outlets {
     pub waiting: mpsc::UnboundedSender<u32>,
     /// The position up to which everything has been delivered.
     pub delivered: watch::Sender<Delivered>,
+    /// Where the walk says what it is at.
+    pub steps: Arc<Steps>,
 }
 
 /// How far delivery is.
@@ -145,6 +150,7 @@ impl Capture {
             written: Written::begin(done.id),
             pace: Pace::begin(Instant::now()),
             strangers: Vec::new(),
+            steps: Arc::clone(&outlets.steps),
         }
     }
 
@@ -274,7 +280,7 @@ impl Capture {
         match item {
             Item::Begin(begin) => self.begin(begin),
             Item::Commit(commit) => self.commit(commit),
-            Item::Change(bytes) => self.change(&bytes)?,
+            Item::Change(bytes) => self.step(&bytes)?,
             Item::Logical { transactional: true, prefix, content } if prefix == control::PREFIX => {
                 self.logical(&content);
                 self.note_piece();
@@ -287,6 +293,18 @@ impl Capture {
             }
         }
         Ok(())
+    }
+}
+
+impl Capture {
+    /// One message, from its bytes to the batch. Nothing in it waits: what takes long is computing.
+    fn step(&mut self, bytes: &[u8]) -> Result<()> {
+        let place = self.open.as_ref().map_or((Lsn::default(), 0), Open::place);
+        self.steps.enter(place.0, place.1);
+        crash::slow(bytes);
+        let walked = self.change(bytes);
+        self.steps.leave();
+        walked
     }
 }
 

@@ -40,6 +40,13 @@ pub(super) struct Open {
     pub(super) attached: Option<Uuid>,
 }
 
+impl Open {
+    /// Where it commits, and which message of it comes next.
+    pub(super) fn place(&self) -> (Lsn, i64) {
+        (self.begin.final_lsn, self.messages + 1)
+    }
+}
+
 /// A change as some sessions see it.
 struct View<'r> {
     kind: Kind,

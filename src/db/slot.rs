@@ -1,6 +1,7 @@
 //! The slot, the publication, and the lock that lets one program at a time serve a database.
 
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 use super::connect::error;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,17 +22,62 @@ pub async fn try_lock(client: &Client) -> Result<bool> {
     Ok(client.query_one("select pg_try_advisory_lock($1)", &[&LOCK]).await.map_err(error)?.get(0))
 }
 
-/// Who serves gives up the lock when nothing is heard of it for this long, for its machine may be gone without a word, or
-/// the process may be frozen: then the server ends the connection, and one that stands by takes over. What takes longest
-/// between two statements is that a row of hundreds of megabytes is on its way, or that the stream is being opened.
-const LEASE: &str = "set idle_session_timeout = '20s'; set idle_in_transaction_session_timeout = '20s'";
+/// The server ends the connection that holds the lease when it has heard nothing for this long: the program's machine may be gone
+/// without a word, or the process may be frozen. A standby has then taken over within five seconds.
+const LEASE: &str =
+    "set idle_session_timeout = '4s'; set idle_in_transaction_session_timeout = '4s'; set statement_timeout = 0";
 
-/// Limits how long the lock outlives its holder.
+/// Limits how long the lease outlives its holder.
 ///
 /// # Errors
 /// Those of the connection.
 pub async fn lease(client: &Client) -> Result<()> {
     client.batch_execute(LEASE).await.map_err(error)
+}
+
+/// Renews the lease. Returns whether the server streams from `slot` to anybody; true without a slot.
+///
+/// # Errors
+/// Those of the connection: the lease is lost.
+pub async fn renew(client: &Client, slot: Option<&str>) -> Result<bool> {
+    let Some(slot) = slot else { return client.batch_execute("select").await.map_err(error).map(|()| true) };
+    let sql = "select exists (select from pg_replication_slots where slot_name = $1 and active)";
+    Ok(client.query_typed(sql, &[(&slot, Type::TEXT)]).await.map_err(error)?.first().is_some_and(|row| row.get(0)))
+}
+
+/// The key of the advisory lock that the batch writer's session holds for as long as it lives: the bytes of "tidewrit".
+pub const WRITER_LOCK: i64 = i64::from_be_bytes(*b"tidewrit");
+
+/// How long the writer's session may be silent. It ends with the program that lost the lease: the next one terminates it. This is for
+/// a role that may not do that. Twice what the walk may be in one step (see `lease.rs`).
+const WRITER_SILENCE: &str = "set idle_session_timeout = '120s'; set idle_in_transaction_session_timeout = '120s'";
+
+/// Makes this session the only one that writes. A program that held the lease before may still be there, and not know that it lost it:
+/// its writer's session is terminated. The lock is had once that session is gone, and its transaction with it.
+///
+/// # Errors
+/// Those of the connection; [`ErrorKind::Standby`] while the other session does not end.
+pub async fn fence(client: &Client) -> Result<()> {
+    client.batch_execute(WRITER_SILENCE).await.map_err(error)?;
+    let lock = "select pg_try_advisory_lock($1)";
+    let holder = "select pg_terminate_backend(l.pid, 2000) from pg_locks l
+                  where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+                    and l.database = (select d.oid from pg_database d where d.datname = current_database())
+                    and (l.classid::bigint << 32 | l.objid::bigint) = $1";
+    for _ in 0..2 {
+        if client.query_one(lock, &[&WRITER_LOCK]).await.map_err(error)?.get(0) {
+            return Ok(());
+        }
+        match client.execute(holder, &[&WRITER_LOCK]).await.map_err(error) {
+            // another role's: it ends by itself
+            Err(failed) if failed.kind() != ErrorKind::Setup => return Err(failed),
+            _ => {}
+        }
+    }
+    if client.query_one(lock, &[&WRITER_LOCK]).await.map_err(error)?.get(0) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Standby, "the writer of the program that served before has not ended yet"))
 }
 
 /// Ends the stream that still holds the slot: since the lock is ours, its program is gone, frozen, or has given up.

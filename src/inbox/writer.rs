@@ -12,20 +12,18 @@ use super::batch::Batch;
 use crate::crash;
 use crate::db::inbox::{InboxStatements, Outcome, ensure_partition, note_unknown};
 use crate::delivery::hub::Hub;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::position::{EventId, Lsn};
 
 /// Journal, inbox and progress have a partition for each 256 MB of WAL (see `event._ensure_partition`): small enough that the
 /// dead rows of one are soon dropped with it, large enough that a session which is days behind needs no thousands of them.
 const SEGMENT_BITS: u32 = 28;
 
-/// How often the server hears of us at rest. A quarter of what it waits for (see [`InboxStatements::renew`]): a machine that is
-/// short of processors or paused for a moment is not taken for dead.
-const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// How often the writer looks at rest whether its connection is there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often in a row the server may be found not to stream: at a stop the stream is closed a moment before this ends. A connection
-/// whose way is cut without a word is given up by the server after `wal_sender_timeout`; we would not notice.
-const UNSTREAMED: u32 = 3;
+/// After so many of these looks the server hears of the writer. A quarter of what it waits for (`slot::fence`).
+const RENEW_AFTER: u32 = 30;
 
 /// What the walk asks about a relation that no description knows.
 #[derive(Debug)]
@@ -76,7 +74,6 @@ pub fn segment(lsn: Lsn) -> i64 {
 /// The first failure; what was in that batch is written again after a restart, since the progress row has not moved.
 pub async fn run(
     mut client: Client,
-    slot: String,
     hub: Hub,
     mut batches: mpsc::Receiver<Batch>,
     mut asks: mpsc::Receiver<Ask>,
@@ -84,7 +81,7 @@ pub async fn run(
 ) -> Result<()> {
     let statements = InboxStatements::prepare(&client).await?;
     let mut prepared_segment = -1;
-    let mut unstreamed = 0;
+    let mut looks = 0;
     loop {
         let received = tokio::select! {
             Some(ask) = asks.recv() => {
@@ -98,20 +95,21 @@ pub async fn run(
                 }
                 continue;
             }
-            received = timeout(RENEW_EVERY, batches.recv()) => received,
+            received = timeout(LOOK_EVERY, batches.recv()) => received,
         };
         let mut batch = match received {
             Ok(Some(batch)) => batch,
             Ok(None) => break,
             Err(_) => {
-                unstreamed = if statements.renew(&client, &slot).await? { 0 } else { unstreamed + 1 };
-                if unstreamed == UNSTREAMED {
-                    return Err(Error::new(ErrorKind::Connection, "the server does not stream any more"));
+                looks += 1;
+                if client.is_closed() || looks == RENEW_AFTER {
+                    statements.renew(&client).await?;
+                    looks = 0;
                 }
                 continue;
             }
         };
-        unstreamed = 0;
+        looks = 0;
         let visible_at = statements.visible(&client, &batch).await?;
         let told = hub.deliver(&mut batch);
         let Outcome { events, behind } = if batch.has_work() {

@@ -16,7 +16,7 @@ use crate::db::slot::Loss;
 use crate::db::status::{Sample, Stock};
 use crate::error::Error;
 use crate::json::Malformed;
-use crate::position::EventId;
+use crate::position::{EventId, Lsn};
 
 /// Something that happened to the program.
 #[derive(Debug)]
@@ -195,6 +195,15 @@ pub enum Observation<'a> {
         /// Why.
         error: &'a Error,
     },
+    /// The walk has been in one step for so long that it will not come back: the process ends.
+    WalkHangs {
+        /// Where the step's transaction commits.
+        lsn: Lsn,
+        /// The message's number in it.
+        message: u64,
+        /// For how long at least.
+        seconds: u64,
+    },
     /// The program was told to stop.
     Stopping,
     /// The last batch could not be written in time.
@@ -305,6 +314,10 @@ fn write(observation: &Observation<'_>) {
         Observation::ServerNotStarted { error } => {
             tracing::error!("the embedded PostgreSQL cannot be started again: {}", one_line(error));
         }
+        Observation::WalkHangs { lsn, message, seconds } => tracing::error!(
+            "the walk has been at message {message} of the transaction that commits at {lsn} for {seconds} s: the process ends, so that \
+             another one may go on"
+        ),
         Observation::StoppedShort => {
             tracing::warn!("the last batch could not be written in time; it is written again at the next start");
         }

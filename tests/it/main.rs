@@ -45,6 +45,7 @@ mod retention;
 mod schema_changes;
 mod sessions;
 mod sizes;
+mod slow;
 mod status;
 mod strangers;
 mod subscriptions;

@@ -58,7 +58,6 @@ pub struct InboxStatements {
     remove_gaps: Statement,
     progress: Statement,
     snapshot: Statement,
-    is_streaming: Statement,
 }
 
 impl InboxStatements {
@@ -70,7 +69,7 @@ impl InboxStatements {
         client
             .batch_execute(
                 "set search_path = pg_catalog; set statement_timeout = 0; set lock_timeout = 0; set jit = off;
-                 set client_min_messages = warning; set timezone = 'UTC'; set idle_session_timeout = '4s';
+                 set client_min_messages = warning; set timezone = 'UTC';
                  select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout';
                  -- A partition that is being filled has no statistics that hold: the planner would read all of it to find one row
                  -- and planning a statement takes longer than it does for a few rows
@@ -139,18 +138,15 @@ impl InboxStatements {
             .await?,
             progress: prepare(&PROGRESS.sql(1)).await?,
             snapshot: prepare(CURRENT).await?,
-            is_streaming: prepare("select exists (select from pg_replication_slots where slot_name = $1 and active)").await?,
         })
     }
 
-    /// Says that we are there: at rest the server hears of us only by this, and ends the connection, and with it the lock,
-    /// after four seconds of silence. One that stands by has then taken over within five. Returns whether the server streams from
-    /// the slot to anybody.
+    /// Says that the program is there (see `slot::fence`).
     ///
     /// # Errors
     /// Those of the connection.
-    pub async fn renew(&self, client: &Client, slot: &str) -> Result<bool> {
-        Ok(client.query_one(&self.is_streaming, &[&slot]).await.map_err(error)?.get(0))
+    pub async fn renew(&self, client: &Client) -> Result<()> {
+        client.batch_execute("select").await.map_err(error)
     }
 
     /// The watched table that a relation is a partition of, once the transaction in which it was met can be seen.

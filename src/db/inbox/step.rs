@@ -7,8 +7,8 @@ use crate::inbox::{Batch, Entry, Notification, Pointer, Resend};
 use crate::position::{EventId, Lsn};
 
 /// The parameters of a statement, or of several that are sent at once, weigh no more, but for a single entry that does by itself.
-/// Twice what a batch is cut at, so that one is mostly written in one go; little enough that the server has it long before the lease on
-/// the lock is over (see `slot::lease`), which starts anew with each answer.
+/// Twice what a batch is cut at, so that one is mostly written in one go; little enough that the server has it long before it takes
+/// the writer for dead (see `slot::fence`), for which each answer counts.
 const MAX_BYTES: usize = 8 << 20;
 
 /// Around the texts of a row of parameters: lengths, a number, a time.

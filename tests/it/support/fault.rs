@@ -80,21 +80,28 @@ pub enum Backend {
     Writer,
     Upkeep,
     Monitor,
+    Lease,
 }
 
 impl Backend {
-    pub const ALL: [Backend; 4] = [Backend::Stream, Backend::Writer, Backend::Upkeep, Backend::Monitor];
+    pub const ALL: [Backend; 5] = [Backend::Stream, Backend::Writer, Backend::Upkeep, Backend::Monitor, Backend::Lease];
 
     /// The number of its process, if it is connected.
     pub async fn find(self, client: &Client) -> Option<u32> {
-        const HOLDS_LOCK: &str = "exists (select from pg_locks l where l.pid = a.pid and l.locktype = 'advisory'
-                                          and l.classid = x'74696465'::int::oid and l.objid = x'77697265'::int::oid
-                                          and l.objsubid = 1 and l.granted)";
+        // "tidewrit" and "tidewire"
+        let holds = |key: &str| {
+            format!(
+                "a.backend_type = 'client backend' and exists (
+                     select from pg_locks l where l.pid = a.pid and l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+                       and l.classid = x'74696465'::int::oid and l.objid = x'{key}'::int::oid)"
+            )
+        };
         const UPKEEP: &str = r"event\._(sweep|tell_skipped|drop_partitions|recheck|cap_inboxes|waiting|prepare)\(|lock_timeout = ''200ms''";
         const MONITOR: &str = r"pg_notification_queue_usage\(\), current_setting|from event\.status";
         let is_it = match self {
             Backend::Stream => "a.backend_type = 'walsender'".to_owned(),
-            Backend::Writer => format!("a.backend_type = 'client backend' and {HOLDS_LOCK}"),
+            Backend::Writer => holds("77726974"),
+            Backend::Lease => holds("77697265"),
             // told apart by what they asked last; one that stands by for the lock has asked neither
             Backend::Upkeep => format!("a.backend_type = 'client backend' and a.query ~ '{UPKEEP}'"),
             Backend::Monitor => format!("a.backend_type = 'client backend' and a.query ~ '{MONITOR}'"),

@@ -84,6 +84,15 @@ impl Tidewire {
         Tidewire::run(command)
     }
 
+    /// Starts `tidewire up` with a variable of `tidewire::crash`, and returns when it is ready.
+    pub async fn up_armed(url: &str, variable: &str, value: &str, args: &[&str]) -> Tidewire {
+        let mut command = command(&[&["up", "--database-url", url], args].concat());
+        command.env(variable, value);
+        let tidewire = Tidewire::run(command);
+        tidewire.lines(1).await;
+        tidewire
+    }
+
     /// Starts `tidewire up`, one of whose tasks panics when it goes round for the so many-th time (`upkeep:2`).
     pub fn panicking(url: &str, at: &str, args: &[&str]) -> Tidewire {
         let mut command = command(&[&["up", "--database-url", url], args].concat());
