@@ -7,17 +7,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::capture::{Capture, Delivered, Known, Outlets};
+use crate::capture::{Capture, Delivered, Failures, Known, Outlets};
 use crate::config::Limits;
 use crate::crash;
 use crate::db::slot::{self, Loss, SlotState};
 use crate::db::{self, Target, install};
 use crate::delivery::hub::Hub;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inbox;
+use crate::inbox::{self, Care};
 use crate::lease::Lease;
 use crate::observe::{Observation, observe};
-use crate::position::{EventId, Lsn, Progress};
+use crate::position::{EventId, Progress};
 use crate::subscription::Index;
 use crate::upkeep;
 use crate::wal::WalStream;
@@ -49,10 +49,11 @@ pub async fn serve(
     let mut pause = FIRST_PAUSE;
     // outlives the attempts: a database that is found behind it was restored to an earlier time
     let (delivered, _) = watch::channel(Delivered::default());
+    let past = Past::default();
     while !stop.is_cancelled() {
         let mut is_ready = false;
         let started = Instant::now();
-        let attempt = serve_once(target, limits, hub, &stop, &mut stood_by, &delivered, || {
+        let attempt = serve_once(target, limits, hub, &stop, &mut stood_by, &delivered, &past, || {
             is_ready = true;
             ready();
         });
@@ -80,6 +81,13 @@ pub async fn serve(
     Ok(())
 }
 
+/// What an attempt leaves behind for the next one.
+#[derive(Default)]
+struct Past {
+    failures: Failures,
+    care: Care,
+}
+
 async fn serve_once(
     target: &Target,
     limits: &Limits,
@@ -87,6 +95,7 @@ async fn serve_once(
     stop: &CancellationToken,
     stood_by: &mut bool,
     delivered: &watch::Sender<Delivered>,
+    past: &Past,
     ready: impl FnOnce(),
 ) -> Result<()> {
     let shown = target.display();
@@ -105,7 +114,7 @@ async fn serve_once(
     };
     let canceller = target.canceller(&writer);
     let begun = tokio::select! {
-        begun = Box::pin(begin(target, limits, hub, writer, delivered)) => begun?,
+        begun = Box::pin(begin(target, limits, hub, writer, delivered, &past.failures)) => begun?,
         failed = lease.lost() => {
             canceller.cancel().await;
             return Err(failed);
@@ -133,10 +142,11 @@ async fn serve_once(
         waiting,
         delivered: delivered.clone(),
         steps: lease.steps(),
+        failures: past.failures.clone(),
     };
     let capture = Capture::new(stream, known, done, &outlets);
 
-    let mut writing = tokio::spawn(inbox::run(writer, hub.clone(), to_write, to_answer, written));
+    let mut writing = tokio::spawn(inbox::run(writer, hub.clone(), past.care.clone(), to_write, to_answer, written));
     let mut keeping = tokio::spawn(upkeep::run(target.clone(), limits.clone(), moved, to_check, to_prepare));
     lease.expect_stream(Some(&slot));
     observe(&Observation::Delivering { database: &shown, from: done.id, subscriptions: count });
@@ -231,6 +241,7 @@ async fn begin(
     hub: &Hub,
     mut writer: db::Client,
     delivered: &watch::Sender<Delivered>,
+    failures: &Failures,
 ) -> Result<Begun> {
     slot::fence(&writer).await?;
     db::upkeep::check_limits(&writer, limits).await?;
@@ -242,14 +253,17 @@ async fn begin(
     let done = prepare_slot(&mut writer, &slot, reached, hub).await?;
     // at once: a return that has been told must not be found, and told, again by the next attempt
     delivered.send_replace(Delivered { lsn: done.id.lsn, done: done.id });
+    slot::hangs(&writer, done.id).await?.into_iter().for_each(|place| failures.add(place));
     crash::point("before_load");
+    let (name, encoding) = db::encoding(&writer).await?;
+    db::make_readable(&writer).await?;
     let mut subscriptions = Index::default();
     db::inbox::routes(&writer, |subscription| subscriptions.add(subscription)).await?;
     let totals = db::inbox::totals(&writer).await?;
     let descriptions = db::inbox::descriptions(&writer).await?;
     crash::point("after_load");
-    let stream = WalStream::open(target.stream_options(&slot, install::PUBLICATION, Lsn::default())).await?;
-    Ok(Begun { writer, slot, stream, known: Known { descriptions, subscriptions, totals }, done })
+    let stream = WalStream::open(target.stream_options(&slot, install::PUBLICATION, &name)).await?;
+    Ok(Begun { writer, slot, stream, known: Known { descriptions, subscriptions, totals, encoding }, done })
 }
 
 /// Sees to it that there is a slot; returns what has been done before. `reached` is the last event that this process delivered, and

@@ -1,6 +1,8 @@
 //! Named places in the engine at which a test can have the program killed, as `kill -9` would: `TIDEWIRE_CRASH=before_commit:3`
 //! ends it when it comes to that place for the third time. Builds without debug assertions know nothing of it.
 
+use crate::error::Result;
+
 /// Every place, in the order in which a batch comes by.
 pub const POINTS: [&str; 18] = [
     "before_load",
@@ -46,6 +48,32 @@ pub const PANIC_VARIABLE: &str = "TIDEWIRE_PANIC";
 /// word in it.
 pub const SLOW_VARIABLE: &str = "TIDEWIRE_SLOW";
 
+/// The variable that makes a stop of the walk fail at each message with a word in it: `TIDEWIRE_FAIL=route:word`, or with
+/// `panic:route:word` by a panic. The stops are decode, diff, route and render.
+pub const FAIL_VARIABLE: &str = "TIDEWIRE_FAIL";
+
+/// The stops at which the walk can fail.
+pub const STOPS: [&str; 4] = ["decode", "diff", "route", "render"];
+
+/// The walk comes to a message.
+#[inline]
+pub(crate) fn reads(message: &[u8]) {
+    #[cfg(debug_assertions)]
+    armed::reads(message);
+    #[cfg(not(debug_assertions))]
+    let _ = message;
+}
+
+/// Passes a stop, or fails at it.
+#[inline]
+pub(crate) fn fail(stop: &'static str) -> Result<()> {
+    #[cfg(debug_assertions)]
+    armed::fail(stop)?;
+    #[cfg(not(debug_assertions))]
+    let _ = stop;
+    Ok(())
+}
+
 /// Passes a message, or computes for as long as it was told to.
 #[inline]
 pub(crate) fn slow(message: &[u8]) {
@@ -53,6 +81,14 @@ pub(crate) fn slow(message: &[u8]) {
     armed::slow(message);
     #[cfg(not(debug_assertions))]
     let _ = message;
+}
+
+/// The variable that says after how many seconds a step of the walk is taken to be without end.
+pub const LONGEST_VARIABLE: &str = "TIDEWIRE_LONGEST_STEP";
+
+/// What that variable says.
+pub(crate) fn longest_step() -> Option<u32> {
+    if cfg!(debug_assertions) { std::env::var(LONGEST_VARIABLE).ok()?.parse().ok() } else { None }
 }
 
 /// Passes the place, or dies there.
@@ -96,11 +132,44 @@ mod armed {
             Some((Duration::from_millis(milliseconds.parse().ok()?), word.to_owned()))
         });
         if let Some((time, word)) = slow
-            && message.windows(word.len()).any(|part| part == word.as_bytes())
+            && has(message, word)
             && !WAS_SLOW.swap(true, Ordering::Relaxed)
         {
             std::thread::sleep(*time);
         }
+    }
+
+    /// How, where, and the word.
+    static FAIL: OnceLock<Option<(bool, String, String)>> = OnceLock::new();
+    static HAS_WORD: AtomicBool = AtomicBool::new(false);
+
+    fn has(message: &[u8], word: &str) -> bool {
+        message.windows(word.len()).any(|part| part == word.as_bytes())
+    }
+
+    pub(super) fn reads(message: &[u8]) {
+        let fail = FAIL.get_or_init(|| {
+            let text = std::env::var(super::FAIL_VARIABLE).ok()?;
+            let rest = text.strip_prefix("panic:");
+            let (stop, word) = rest.unwrap_or(&text).split_once(':')?;
+            Some((rest.is_some(), stop.to_owned(), word.to_owned()))
+        });
+        if let Some((_, _, word)) = fail {
+            HAS_WORD.store(has(message, word), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn fail(stop: &'static str) -> crate::error::Result<()> {
+        debug_assert!(super::STOPS.contains(&stop), "{stop} is not in the list");
+        if let Some(Some((is_panic, at, _))) = FAIL.get()
+            && at == stop
+            && HAS_WORD.load(Ordering::Relaxed)
+        {
+            assert!(!is_panic, "{stop} panics, as it was told to");
+            let failed = format!("{stop} fails, as it was told to");
+            return Err(crate::error::Error::new(crate::error::ErrorKind::Protocol, failed));
+        }
+        Ok(())
     }
 
     pub(super) fn point(name: &'static str) {

@@ -3,7 +3,7 @@
 //! It is a module of its own because it runs on a thread of its own. Whatever keeps the walk busy, the lease is renewed: a slow step
 //! is slow, and the server does not take the program for dead.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::capture::Place;
+use crate::crash;
 use crate::db::{Target, slot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Observation, observe};
@@ -40,14 +42,16 @@ pub struct Steps {
     /// Odd within a step.
     turn: AtomicU64,
     lsn: AtomicU64,
-    message: AtomicU64,
+    message: AtomicI64,
+    kind: AtomicU8,
 }
 
 impl Steps {
-    /// A step begins: the so many-th message of the transaction that commits there.
-    pub fn enter(&self, lsn: Lsn, message: i64) {
+    /// A step begins.
+    pub fn enter(&self, (lsn, message, kind): Place) {
         self.lsn.store(lsn.0, Ordering::Relaxed);
-        self.message.store(message.unsigned_abs(), Ordering::Relaxed);
+        self.message.store(message, Ordering::Relaxed);
+        self.kind.store(kind, Ordering::Relaxed);
         self.turn.fetch_or(1, Ordering::Release);
     }
 
@@ -60,8 +64,9 @@ impl Steps {
         Some(self.turn.load(Ordering::Acquire)).filter(|turn| turn % 2 == 1)
     }
 
-    fn place(&self) -> (Lsn, u64) {
-        (Lsn(self.lsn.load(Ordering::Relaxed)), self.message.load(Ordering::Relaxed))
+    fn place(&self) -> Place {
+        let lsn = Lsn(self.lsn.load(Ordering::Relaxed));
+        (lsn, self.message.load(Ordering::Relaxed), self.kind.load(Ordering::Relaxed))
     }
 }
 
@@ -164,6 +169,7 @@ async fn keep(target: &Target, shared: &Shared, notify: &mpsc::UnboundedSender<N
     }
     slot::lease(&client).await?;
     let _ = notify.send(Notice::Held);
+    let longest = crash::longest_step().unwrap_or(LONGEST_STEP);
     let mut unstreamed = 0;
     let mut turn = None;
     let mut renewals = 0;
@@ -177,9 +183,10 @@ async fn keep(target: &Target, shared: &Shared, notify: &mpsc::UnboundedSender<N
         let now = shared.steps.within();
         renewals = if now.is_some() && now == turn { renewals + 1 } else { 0 };
         turn = now;
-        if renewals == LONGEST_STEP {
-            let (lsn, message) = shared.steps.place();
-            observe(&Observation::WalkHangs { lsn, message, seconds: u64::from(LONGEST_STEP) });
+        if renewals == longest {
+            let place @ (lsn, message, _) = shared.steps.place();
+            observe(&Observation::WalkHangs { lsn, message, seconds: u64::from(longest) });
+            let _ = slot::note_hang(&client, place).await;
             // no future of ours can end a thread that does not come back
             std::process::exit(1);
         }

@@ -107,7 +107,7 @@ create function event._describe(relation oid) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select json_build_object(
+    select event._readable(json_build_object(
         'schema', case when event._mirrors(relation) is null then n.nspname else 'meta' end,
         'name', coalesce(event._mirrors(relation), c.relname),
         'key', event._key_attnums(relation),
@@ -115,7 +115,7 @@ as $$
         'partitions', (select json_agg(json_build_object('oid', l.oid::bigint, 'schema', ln.nspname, 'name', l.relname)
                                        order by l.oid)
                        from pg_class l join pg_namespace ln on ln.oid = l.relnamespace
-                       where c.relkind = 'p' and l.oid in (select event._leaves(relation))))::text
+                       where c.relkind = 'p' and l.oid in (select event._leaves(relation))))::text)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = relation
 $$;
 comment on function event._describe(oid) is 'A table''s names, key, columns with their types, and partitions, as JSON.';

@@ -90,7 +90,7 @@ create function event._status(
     out retained_bytes bigint, out safe_bytes bigint, out wal_rate bigint, out lost_in interval,
     out durable_sessions bigint, out live_sessions bigint, out subscriptions bigint,
     out inbox_rows bigint, out inbox_bytes bigint, out oldest_event text, out oldest_event_at timestamptz,
-    out notification_queue double precision)
+    out notification_queue double precision, out set_aside bigint, out last_set_aside text)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '100ms'
@@ -130,6 +130,7 @@ begin
     notification_queue := pg_notification_queue_usage();
     select count(*) filter (where s.durable), count(*) filter (where not s.durable)
     into durable_sessions, live_sessions from event.session s;
+    select count(*), max(f.id) into set_aside, last_set_aside from event.failure f;
     subscriptions := event._rows('event.subscription');
     inbox_rows := event._rows('event.inbox');
     inbox_bytes := event._bytes('event.inbox') + event._bytes('event.journal');
@@ -166,3 +167,5 @@ comment on column event.status.oldest_event_at is 'When its change was committed
 comment on column event.status.notification_queue is 'How full PostgreSQL''s queue of notifications is, 0 to 1.';
 comment on column event.status.nearest_limit is 'Of the roles that you may know of (event.usage), the one that is nearest to one of its limits.';
 comment on column event.status.nearest_limit_used is 'How much of that limit is used: 1 is all of it.';
+comment on column event.status.set_aside is 'Changes that were set aside because they failed, of the last thousand such: sessions have a gap in their place. See event.failure.';
+comment on column event.status.last_set_aside is 'The place of the last of them.';

@@ -9,7 +9,7 @@ use super::Capture;
 use super::relations::{Control, ControlTable, Known};
 use crate::diff::RowImage;
 use crate::error::Result;
-use crate::inbox::{ChangeKind, RouteChange};
+use crate::inbox::{ChangeKind, Entry, RouteChange};
 use crate::json::{parse_text_array, write_string};
 use crate::observe::{Observation, observe};
 use crate::pgoutput::Datum;
@@ -127,7 +127,7 @@ impl Capture {
     /// A session is to be told that events are lost to it.
     fn gap(&mut self, gap: Option<Gap>) -> Result<()> {
         let (Some(place), Some(gap)) = (self.next_id()?, gap) else { return Ok(()) };
-        let entry = render::gap(place, self.begun()?, &gap.reason, &gap.from, &gap.to);
+        let entry = Entry::gap(place, self.begun()?.committed_at, &gap.reason, &gap.from, &gap.to);
         self.batch.told_gaps.push(gap.id);
         self.batch.weigh(0);
         let mut to = Recipients::new();

@@ -3,6 +3,7 @@
 //! Batches go to the inbox's writer over a channel. While one is being written the next one grows: what queued up in
 //! the meantime is the next batch, so that it is quick when it is quiet and full when it is busy.
 
+mod aside;
 mod control;
 mod pace;
 mod relations;
@@ -24,10 +25,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{Ask, Batch, Committed};
 use crate::lease::Steps;
 use crate::observe::{Observation, observe};
+use crate::pgoutput::Encoding;
 use crate::position::{EventId, Lsn, Progress};
 use crate::subscription::Index;
 use crate::wal::{Item, WalStream};
 
+pub use aside::{Failures, Place};
 pub use render::{Rendering, entry};
 pub use transaction::recipients;
 
@@ -57,6 +60,8 @@ pub struct Capture {
     /// Relations that the stream described and no description knows.
     strangers: Vec<Stranger>,
     steps: Arc<Steps>,
+    failures: Failures,
+    encoding: Option<Arc<Encoding>>,
 }
 
 /// Messages that are walked before a look at what else there is to do: some milliseconds' worth.
@@ -105,6 +110,8 @@ pub struct Outlets {
     pub delivered: watch::Sender<Delivered>,
     /// Where the walk says what it is at.
     pub steps: Arc<Steps>,
+    /// What failed before.
+    pub failures: Failures,
 }
 
 /// How far delivery is.
@@ -125,6 +132,8 @@ pub struct Known {
     pub subscriptions: Index,
     /// What each session's events have weighed, added up.
     pub totals: Vec<(Uuid, i64)>,
+    /// The stream's encoding; `None`: UTF-8.
+    pub encoding: Option<Encoding>,
 }
 
 impl Capture {
@@ -151,6 +160,8 @@ impl Capture {
             pace: Pace::begin(Instant::now()),
             strangers: Vec::new(),
             steps: Arc::clone(&outlets.steps),
+            failures: outlets.failures.clone(),
+            encoding: known.encoding.map(Arc::new),
         }
     }
 
@@ -293,18 +304,6 @@ impl Capture {
             }
         }
         Ok(())
-    }
-}
-
-impl Capture {
-    /// One message, from its bytes to the batch. Nothing in it waits: what takes long is computing.
-    fn step(&mut self, bytes: &[u8]) -> Result<()> {
-        let place = self.open.as_ref().map_or((Lsn::default(), 0), Open::place);
-        self.steps.enter(place.0, place.1);
-        crash::slow(bytes);
-        let walked = self.change(bytes);
-        self.steps.leave();
-        walked
     }
 }
 

@@ -47,6 +47,8 @@ pub(super) struct Relations {
     /// The same of partitions that were found without a description: it follows.
     joined: HashMap<u32, u32>,
     bodies: HashMap<u32, Body>,
+    /// What they are made of cannot be told.
+    broken: HashSet<u32, FxBuildHasher>,
     /// Of what table they are or were cannot be told.
     pub(super) unknown: HashSet<u32, FxBuildHasher>,
 }
@@ -80,8 +82,18 @@ impl Relations {
         described + joined.count()
     }
 
+    /// The stream described a relation, and that could not be read.
+    pub(super) fn break_off(&mut self, oid: u32) {
+        self.known.remove(&oid);
+        self.broken.insert(oid);
+    }
+
+    pub(super) fn is_broken(&self, oid: u32) -> bool {
+        !self.broken.is_empty() && self.broken.contains(&oid)
+    }
+
     /// The watched table whose rows a relation holds: itself, or its root.
-    fn table(&self, oid: u32) -> u32 {
+    pub(super) fn table(&self, oid: u32) -> u32 {
         match self.roots.get(&oid) {
             Some(root) => *root,
             None if self.descriptions.contains_key(&oid) => oid,
@@ -131,6 +143,7 @@ impl Relations {
         let (schema, name) = (body.schema.to_owned(), body.name.to_owned());
         self.joined.remove(&body.oid);
         self.unknown.remove(&body.oid);
+        self.broken.remove(&body.oid);
         self.bodies.insert(body.oid, Body { schema, name, identity: body.identity, columns });
         self.join(body.oid);
     }

@@ -6,7 +6,7 @@ use super::transaction::key_of;
 use crate::catalog::Relation;
 use crate::diff::{Change, RowImage};
 use crate::inbox::{ChangeKind, Entry, Key};
-use crate::json::{Shape, Unwritten, write_string, write_value};
+use crate::json::{Shape, Unwritten, write_value};
 use crate::observe::{Observation, observe};
 use crate::pgoutput::{Begin, Datum};
 use crate::position::EventId;
@@ -25,17 +25,6 @@ pub(super) fn bare(id: EventId, begin: Begin, change: ChangeKind, relation: Opti
         value: None,
         old: None,
     }
-}
-
-/// The entry of a gap. It has no transaction: what it tells of is none.
-pub(super) fn gap(id: EventId, begin: Begin, reason: &str, from: &str, to: &str) -> Entry {
-    let mut body = String::new();
-    for (name, value) in [("reason", reason), ("from", from), ("to", to)] {
-        let before = if body.is_empty() { "" } else { ", " };
-        body.push_str(&format!("{before}\"{name}\" : "));
-        write_string(&mut body, value);
-    }
-    Entry { xid: 0, value: Some(body), ..bare(id, begin, ChangeKind::Gap, None) }
 }
 
 /// What the changes of one message of the stream may take in the journal together. Of each there are a few copies in memory on its way to
@@ -83,7 +72,7 @@ pub fn entry(
                 observe(&Observation::ChangeTooLarge { relation: &relation.name });
             }
             let place = id.to_string();
-            gap(id, begin, "change_too_large", &place, &place)
+            Entry::gap(id, begin.committed_at, "change_too_large", &place, &place)
         }
     }
 }

@@ -45,6 +45,17 @@ impl Open {
     pub(super) fn place(&self) -> (Lsn, i64) {
         (self.begin.final_lsn, self.messages + 1)
     }
+
+    /// Its changes and messages so far.
+    pub(super) fn counted(&self) -> (u32, i64) {
+        (self.number, self.messages)
+    }
+
+    /// It has had so many.
+    pub(super) fn count(&mut self, (number, messages): (u32, i64)) {
+        self.number = number;
+        self.messages = messages;
+    }
 }
 
 /// A change as some sessions see it.
@@ -166,12 +177,20 @@ impl Capture {
         if is_counted {
             self.read.change();
         }
-        match &mut self.open {
-            Some(open) if is_counted => {
-                open.messages += 1;
-                open.begin.final_lsn == self.done.id.lsn && open.messages <= self.done.messages
-            }
-            _ => false,
+        is_counted && self.counts_as_done()
+    }
+
+    /// Counts one more message of the open transaction; whether it was done before a restart.
+    pub(super) fn counts_as_done(&mut self) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        open.messages += 1;
+        open.begin.final_lsn == self.done.id.lsn && open.messages <= self.done.messages
+    }
+
+    /// The message that was counted last is counted anew.
+    fn uncount(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.messages -= 1;
         }
     }
 
@@ -186,6 +205,8 @@ impl Capture {
     }
 
     pub(super) fn change(&mut self, bytes: &[u8]) -> Result<()> {
+        crash::reads(bytes);
+        crash::fail("decode")?;
         let message = pgoutput::decode(bytes).map_err(|source| {
             Error::new(ErrorKind::Protocol, "the stream carries what is not pgoutput").source(source)
         })?;
@@ -198,6 +219,14 @@ impl Capture {
             | Message::Delete { relation, .. } = message
         {
             self.note_unknown(relation);
+        }
+        crash::fail("diff")?;
+        if let Message::Insert { relation, .. } | Message::Update { relation, .. } | Message::Delete { relation, .. } =
+            message
+            && self.relations.is_broken(relation)
+        {
+            self.uncount();
+            return self.set_aside(bytes, "walk", "of_a_relation");
         }
         let mut rendering = Rendering::default();
         match message {
@@ -243,12 +272,14 @@ impl Capture {
         if !self.index.is_watched(relation.oid) {
             return Ok(());
         }
+        crash::fail("route")?;
         crash::point("before_route");
         let recipients = recipients(&mut self.index, relation, change);
         crash::point("after_route");
         if recipients.is_empty() {
             return Ok(());
         }
+        crash::fail("render")?;
         let begin = self.begun()?;
         let entry = render::entry(relation, change, id, begin, rendering);
         self.deliver(entry, &recipients);

@@ -155,7 +155,7 @@ impl Target {
     }
 
     /// The same place, for the stream.
-    pub fn stream_options(&self, slot: &str, publication: &str, start: Lsn) -> StreamOptions {
+    pub fn stream_options(&self, slot: &str, publication: &str, encoding: &str) -> StreamOptions {
         StreamOptions {
             host: self.host(),
             port: self.port(),
@@ -165,7 +165,8 @@ impl Target {
             tls: self.is_tls(),
             slot: slot.to_owned(),
             publication: publication.to_owned(),
-            start,
+            encoding: encoding.to_owned(),
+            start: Lsn::default(),
         }
     }
 
@@ -294,6 +295,24 @@ pub fn error(source: tokio_postgres::Error) -> Error {
         error = error.hint(hint);
     }
     error.source(source)
+}
+
+/// Why a statement failed that fails again whenever it is sent, as an SQLSTATE; `None`: it was the connection, the server's state,
+/// or what somebody else did. Classes as in the manual, appendix A.
+pub fn code_of_its_own(failed: &Error) -> Option<String> {
+    let source = std::error::Error::source(failed)?.downcast_ref::<tokio_postgres::Error>()?;
+    let Some(code) = source.code() else {
+        // it did not become a message, as when one is longer than the protocol allows
+        let text = source.to_string();
+        return ["error serializing", "error encoding"]
+            .iter()
+            .any(|way| text.starts_with(way))
+            .then(|| "too_long".into());
+    };
+    // connection, authorization, transaction state, rollback, resources, not in its state, intervention, system
+    let elsewhere = ["08", "25", "28", "40", "53", "55", "57", "58"];
+    let code = code.code();
+    (!elsewhere.iter().any(|class| code.starts_with(class))).then(|| code.to_owned())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::slot;
 use crate::error::{Error, ErrorKind, Result};
 
 /// In the order in which they need each other.
-const FILES: [&str; 54] = [
+const FILES: [&str; 56] = [
     include_str!("../../sql/meta/identifier.sql"),
     include_str!("../../sql/meta/json.sql"),
     include_str!("../../sql/meta/object.sql"),
@@ -51,6 +51,7 @@ const FILES: [&str; 54] = [
     include_str!("../../sql/meta/foreign_column.sql"),
     include_str!("../../sql/meta/publication.sql"),
     include_str!("../../sql/meta/comment.sql"),
+    include_str!("../../sql/event/encoding.sql"),
     include_str!("../../sql/event/relation.sql"),
     include_str!("../../sql/event/installation.sql"),
     include_str!("../../sql/event/session.sql"),
@@ -62,6 +63,7 @@ const FILES: [&str; 54] = [
     include_str!("../../sql/event/call.sql"),
     include_str!("../../sql/event/read.sql"),
     include_str!("../../sql/event/retention.sql"),
+    include_str!("../../sql/event/failure.sql"),
     include_str!("../../sql/event/gap.sql"),
     include_str!("../../sql/event/mirror.sql"),
     include_str!("../../sql/event/touched.sql"),

@@ -3,6 +3,7 @@
 
 pub mod cluster;
 mod connect;
+mod encoding;
 pub mod environment;
 pub mod inbox;
 pub mod install;
@@ -15,5 +16,6 @@ pub mod slot;
 pub mod status;
 pub mod upkeep;
 
-pub use connect::{Connection, Target, error};
+pub use connect::{Connection, Target, code_of_its_own, error};
+pub use encoding::{encoding, make_readable};
 pub use tokio_postgres::{Client, Notification};

@@ -4,6 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::connect::error;
+use crate::capture::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::segment;
 use crate::position::{EventId, Lsn, Progress};
@@ -43,6 +44,30 @@ pub async fn renew(client: &Client, slot: Option<&str>) -> Result<bool> {
     let Some(slot) = slot else { return client.batch_execute("select").await.map_err(error).map(|()| true) };
     let sql = "select exists (select from pg_replication_slots where slot_name = $1 and active)";
     Ok(client.query_typed(sql, &[(&slot, Type::TEXT)]).await.map_err(error)?.first().is_some_and(|row| row.get(0)))
+}
+
+/// Notes a step of the walk that does not end, for the next walk.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn note_hang(client: &Client, (lsn, message, kind): Place) -> Result<()> {
+    let sql = "insert into event.hang (lsn, message, kind) values ($1::text::pg_lsn, $2, $3) on conflict do nothing";
+    client.execute(sql, &[&lsn.to_string(), &message, &i16::from(kind)]).await.map(std::mem::drop).map_err(error)
+}
+
+/// The steps of the walk that did not end, and are not behind it yet.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn hangs(client: &Client, done: EventId) -> Result<Vec<Place>> {
+    let sql = "delete from event.hang where lsn < $1::text::pg_lsn";
+    client.execute(sql, &[&done.lsn.to_string()]).await.map_err(error)?;
+    let rows = client.query("select lsn::text, message, kind from event.hang", &[]).await.map_err(error)?;
+    let place = |row: &tokio_postgres::Row| {
+        let kind = u8::try_from(row.get::<_, i16>(2)).unwrap_or_default();
+        Ok((row.get::<_, &str>(0).parse()?, row.get(1), kind))
+    };
+    rows.iter().map(place).collect()
 }
 
 /// The key of the advisory lock that the batch writer's session holds for as long as it lives: the bytes of "tidewrit".

@@ -7,6 +7,7 @@ use rustc_hash::FxBuildHasher;
 use uuid::Uuid;
 
 use super::entry::Entry;
+use crate::delivery::notify;
 use crate::delivery::visible::Run;
 use crate::position::{EventId, Lsn, Progress};
 use crate::subscription::{Kind, Subscription};
@@ -79,6 +80,28 @@ pub struct Resend {
     pub through: EventId,
 }
 
+/// A change that failed twice: those whom it concerns have a gap in its place.
+#[derive(Debug, Clone)]
+pub struct SetAside {
+    /// Its place.
+    pub id: EventId,
+    /// Where it failed: a word of `event.failure.stop`.
+    pub stop: &'static str,
+    /// Why: a word of `event.failure.code`.
+    pub code: String,
+}
+
+/// How much a batch held at a moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    entries: usize,
+    pointers: usize,
+    notifications: usize,
+    xids: usize,
+    progress: Progress,
+    bytes: usize,
+}
+
 /// All that is written in one transaction.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -102,6 +125,8 @@ pub struct Batch {
     resend_of: HashMap<Uuid, usize, FxBuildHasher>,
     /// The transactions whose changes these are; they must be visible before the batch is.
     pub xids: Vec<u32>,
+    /// Changes that were set aside.
+    pub set_aside: Vec<SetAside>,
     /// The last pointers of a transaction that ends in this batch, for the sessions that have theirs in an earlier one.
     pub last_before: Vec<(Uuid, EventId)>,
     /// A transaction that ends in this batch and of which earlier batches were written before a restart: which pointers are the
@@ -134,6 +159,7 @@ impl Batch {
             || !self.deleted_sessions.is_empty()
             || !self.descriptions.is_empty()
             || !self.told_gaps.is_empty()
+            || !self.set_aside.is_empty()
             || !self.last_before.is_empty()
             || self.ends_resumed.is_some()
     }
@@ -147,6 +173,7 @@ impl Batch {
             && self.deleted_sessions.is_empty()
             && self.descriptions.is_empty()
             && self.told_gaps.is_empty()
+            && self.set_aside.is_empty()
             && self.last_before.is_empty()
             && self.ends_resumed.is_none()
     }
@@ -175,5 +202,66 @@ impl Batch {
     pub fn weigh(&mut self, bytes: usize) {
         // the fixed part: the structures around the text
         self.bytes += bytes + 200;
+    }
+
+    /// What it holds now.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            entries: self.entries.len(),
+            pointers: self.pointers.len(),
+            notifications: self.notifications.len(),
+            xids: self.xids.len(),
+            progress: self.progress,
+            bytes: self.bytes,
+        }
+    }
+
+    /// Takes out again the events that came since; gives the pointers back.
+    pub fn rewind(&mut self, mark: &Mark) -> Vec<Pointer> {
+        self.entries.truncate(mark.entries);
+        self.notifications.truncate(mark.notifications);
+        self.xids.truncate(mark.xids);
+        self.progress = mark.progress;
+        self.bytes = mark.bytes;
+        self.pointers.split_off(mark.pointers.min(self.pointers.len()))
+    }
+
+    /// The events of some of its changes, and nothing else of it. `ids` are in order.
+    pub fn part(&self, ids: &[EventId]) -> Batch {
+        let has = |id: &EventId| ids.binary_search(id).is_ok();
+        Batch {
+            entries: self.entries.iter().filter(|entry| has(&entry.id)).cloned().collect(),
+            pointers: self.pointers.iter().filter(|pointer| has(&pointer.id)).cloned().collect(),
+            notifications: self.notifications.iter().filter(|event| has(&event.id)).cloned().collect(),
+            progress: self.progress,
+            ..Batch::default()
+        }
+    }
+
+    /// The changes that it has events of, in order.
+    pub fn ids(&self) -> Vec<EventId> {
+        let pointed = self.pointers.iter().map(|pointer| pointer.id);
+        let mut ids: Vec<EventId> = pointed.chain(self.notifications.iter().map(|event| event.id)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Puts gaps in the place of some of its changes: those whom they concern are told so. `ids` are in order.
+    pub fn replace_by_gaps(&mut self, ids: &[EventId], reason: &str) {
+        let has = |id: &EventId| ids.binary_search(id).is_ok();
+        for entry in self.entries.iter_mut().filter(|entry| has(&entry.id)) {
+            let place = entry.id.to_string();
+            *entry = Entry::gap(entry.id, entry.committed_at, reason, &place, &place);
+        }
+        for event in self.notifications.iter_mut().filter(|event| has(&event.id)) {
+            let place = event.id.to_string();
+            let gap = Entry::gap(event.id, 0, reason, &place, &place);
+            event.payload = notify::render(&gap, Kind::Table, None).into();
+        }
+        for pointer in self.pointers.iter_mut().filter(|pointer| has(&pointer.id)) {
+            pointer.kind = Kind::Table;
+            pointer.visible = None;
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::catalog::Relation;
+use crate::json::write_string;
 use crate::position::EventId;
 
 /// A journal row's names and key, a pointer row, and what indexes hold of them.
@@ -76,6 +77,28 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A gap: events from the one place to the other may be missing. It is of no transaction.
+    pub fn gap(id: EventId, committed_at: i64, reason: &str, from: &str, to: &str) -> Self {
+        let mut body = String::new();
+        for (name, value) in [("reason", reason), ("from", from), ("to", to)] {
+            let before = if body.is_empty() { "" } else { ", " };
+            body.push_str(&format!("{before}\"{name}\" : "));
+            write_string(&mut body, value);
+        }
+        Entry {
+            id,
+            committed_at,
+            xid: 0,
+            change: ChangeKind::Gap,
+            relation: None,
+            partition: None,
+            key: None,
+            field: None,
+            value: Some(body),
+            old: None,
+        }
+    }
+
     /// Schema and name of the relation as the event gives them.
     pub fn relation_name(&self) -> Option<(&str, &str)> {
         match (&self.partition, &self.relation) {

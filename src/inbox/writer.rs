@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::db::Client;
 
+use super::apart::{self, Care};
 use super::batch::Batch;
 use crate::crash;
 use crate::db::inbox::{InboxStatements, Outcome, ensure_partition, note_unknown};
@@ -75,6 +76,7 @@ pub fn segment(lsn: Lsn) -> i64 {
 pub async fn run(
     mut client: Client,
     hub: Hub,
+    care: Care,
     mut batches: mpsc::Receiver<Batch>,
     mut asks: mpsc::Receiver<Ask>,
     committed: mpsc::Sender<Committed>,
@@ -114,7 +116,7 @@ pub async fn run(
         let told = hub.deliver(&mut batch);
         let Outcome { events, behind } = if batch.has_work() {
             prepare_partitions(&mut client, &batch, &mut prepared_segment).await?;
-            statements.write(&client, &batch).await?
+            apart::write(&statements, &client, &mut batch, &care).await?
         } else {
             Outcome { events: 0, behind: None }
         };

@@ -24,7 +24,7 @@ fn oldest() -> MutexGuard<'static, Option<Instant>> {
 const WAL_STATUS: [&str; 5] = ["reserved", "extended", "unreserved", "lost", "missing"];
 
 /// Name, what it says.
-const COUNTERS: [(&str, &str); 14] = [
+const COUNTERS: [(&str, &str); 15] = [
     ("tidewire_changes_total", "Row changes read from the WAL and decoded, watched or not."),
     ("tidewire_transactions_total", "Transactions read from the WAL that touch a published table."),
     ("tidewire_notifications_total", "Events sent, with NOTIFY or to sessions in the process."),
@@ -32,7 +32,7 @@ const COUNTERS: [(&str, &str); 14] = [
     ("tidewire_batches_total", "Database transactions by which events were delivered."),
     (
         "tidewire_gaps_total",
-        "Sessions that were told that changes are lost to them, by reason; of changes too large, the changes.",
+        "Sessions that were told that changes are lost to them, by reason; of change_too_large, change_failed and not_utf8, the changes.",
     ),
     (
         "tidewire_notifications_skipped_total",
@@ -41,6 +41,10 @@ const COUNTERS: [(&str, &str); 14] = [
     (
         "tidewire_changes_too_large_total",
         "Changes that were too large to be told; their subscribers were told of a gap.",
+    ),
+    (
+        "tidewire_changes_set_aside_total",
+        "Changes that were set aside because they failed; their subscribers were told of a gap.",
     ),
     ("tidewire_retries_total", "Failures after which it began anew."),
     ("tidewire_stalls_total", "Times that delivery came to a halt though nothing had failed."),
@@ -135,9 +139,16 @@ pub fn begin() {
             counter!(name).absolute(0);
         }
     }
-    for reason in
-        ["slot_lost", "database_restored", "inbox_full", "inbox_too_old", "change_too_large", "partition_gone"]
-    {
+    for reason in [
+        "slot_lost",
+        "database_restored",
+        "inbox_full",
+        "inbox_too_old",
+        "change_too_large",
+        "change_failed",
+        "not_utf8",
+        "partition_gone",
+    ] {
         counter!("tidewire_gaps_total", "reason" => reason).absolute(0);
     }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -175,6 +186,10 @@ pub(super) fn count(observation: &Observation<'_>) {
         Observation::ChangeTooLarge { .. } => {
             counter!("tidewire_changes_too_large_total").increment(1);
             gap("change_too_large", 1);
+        }
+        Observation::SetAside { code, .. } => {
+            counter!("tidewire_changes_set_aside_total").increment(1);
+            gap(if *code == "not_utf8" { "not_utf8" } else { "change_failed" }, 1);
         }
         Observation::Stranger { sessions, .. } => gap("partition_gone", *sessions),
         Observation::Retrying { .. } => counter!("tidewire_retries_total").increment(1),

@@ -195,12 +195,21 @@ pub enum Observation<'a> {
         /// Why.
         error: &'a Error,
     },
+    /// A change was set aside: the sessions that it concerns are told of a gap.
+    SetAside {
+        /// Its place.
+        id: EventId,
+        /// Where it failed: a word of `event.failure.stop`.
+        stop: &'a str,
+        /// Why: a word of `event.failure.code`.
+        code: &'a str,
+    },
     /// The walk has been in one step for so long that it will not come back: the process ends.
     WalkHangs {
         /// Where the step's transaction commits.
         lsn: Lsn,
         /// The message's number in it.
-        message: u64,
+        message: i64,
         /// For how long at least.
         seconds: u64,
     },
@@ -313,6 +322,9 @@ fn write(observation: &Observation<'_>) {
         Observation::ServerEnded => tracing::error!("the embedded PostgreSQL has ended; starting it again"),
         Observation::ServerNotStarted { error } => {
             tracing::error!("the embedded PostgreSQL cannot be started again: {}", one_line(error));
+        }
+        Observation::SetAside { id, stop, code } => {
+            tracing::warn!("change {id} is set aside ({stop}: {code}): its subscribers are told of a gap");
         }
         Observation::WalkHangs { lsn, message, seconds } => tracing::error!(
             "the walk has been at message {message} of the transaction that commits at {lsn} for {seconds} s: the process ends, so that \

@@ -3,9 +3,11 @@
 //!
 //! Messages borrow from the bytes they came in: nothing is copied.
 
+mod encoding;
 mod message;
 mod reader;
 
+pub use encoding::{Encoding, Unknown, Unreadable, convert};
 pub use message::{Begin, Commit, Message, RelationBody, RelationColumn, Truncate, TypeBody, decode};
 pub use reader::Malformed;
 pub use tuple::{Datum, Tuple};

@@ -63,8 +63,14 @@ impl<'a> Reader<'a> {
 
     /// A zero-terminated string.
     pub(super) fn string(&mut self, what: &'static str) -> Result<&'a str, Malformed> {
+        let begin = self.clone();
+        std::str::from_utf8(self.terminated(what)?).map_err(|_| begin.malformed(what))
+    }
+
+    /// The same in whatever encoding.
+    pub(super) fn terminated(&mut self, what: &'static str) -> Result<&'a [u8], Malformed> {
         let end = self.rest.iter().position(|&byte| byte == 0).ok_or_else(|| self.malformed(what))?;
-        let text = std::str::from_utf8(self.bytes(end, what)?).map_err(|_| self.malformed(what))?;
+        let text = self.bytes(end, what)?;
         self.u8(what)?;
         Ok(text)
     }

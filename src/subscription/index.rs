@@ -247,6 +247,14 @@ impl Index {
         found.recipients
     }
 
+    /// Who has any subscription at all.
+    pub fn everybody(&self) -> Recipients {
+        let sessions = self.slots.values().filter_map(|&slot| self.sessions.get(slot as usize));
+        let told =
+            |one: &Session| Recipient { session: one.id, durable: one.durable, kind: Kind::Table, visible: None };
+        sessions.map(told).collect()
+    }
+
     /// Starts a look-up; `attnum`: of what happened to this column alone.
     fn find(&mut self, relation: u32, attnum: Option<i16>) -> (Option<&Watched>, Finder<'_>) {
         self.lookups += 1;

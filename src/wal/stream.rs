@@ -16,7 +16,7 @@ use crate::position::Lsn;
 /// Session settings of the walsender, so that a value's text is what `to_jsonb` starts from, whatever the server's,
 /// the database's or the role's own settings are. The last two are for regclass and its sisters: names come with their
 /// schema, so that they mean the same to everybody.
-const SESSION: &str = "-c client_encoding=UTF8 -c datestyle=ISO,MDY -c intervalstyle=postgres -c timezone=UTC \
+const SESSION: &str = "-c datestyle=ISO,MDY -c intervalstyle=postgres -c timezone=UTC \
                        -c bytea_output=hex -c extra_float_digits=1 -c search_path=pg_catalog,pg_temp \
                        -c quote_all_identifiers=off";
 
@@ -58,6 +58,8 @@ pub struct StreamOptions {
     pub slot: String,
     /// The publication's name.
     pub publication: String,
+    /// The database's encoding: the server does not convert what it sends. It would end the stream at a character that it cannot convert.
+    pub encoding: String,
     /// What to skip: transactions that committed before it. The server never goes back behind what was acknowledged.
     pub start: Lsn,
 }
@@ -125,8 +127,22 @@ impl WalStream {
         .with_status_interval(ACKNOWLEDGE_EVERY)
         .with_wakeup_interval(STATUS_EVERY)
         .with_feedback_observer(FeedbackObserver::new(move |_| notify.notify_one()));
-        let mut client = ReplicationClient::connect(config).await.map_err(error)?;
-        match tokio::time::timeout(OPEN_WITHIN, client.wait_started()).await {
+        let is_utf8 = options.encoding == "UTF8";
+        let connected = if is_utf8 {
+            ReplicationClient::connect(config).await
+        } else {
+            ReplicationClient::connect_gated(config).await
+        };
+        let mut client = connected.map_err(error)?;
+        let starting = async {
+            if !is_utf8 {
+                // the client itself asks for UTF8 when it connects
+                client.simple_query(&format!("set client_encoding = '{}'", options.encoding)).await?;
+                client.start().await?;
+            }
+            client.wait_started().await
+        };
+        match tokio::time::timeout(OPEN_WITHIN, starting).await {
             Ok(started) => started.map_err(error)?,
             Err(_) => {
                 client.abort();

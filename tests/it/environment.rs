@@ -6,7 +6,6 @@ use std::process::Output;
 use tidewire::db::Target;
 use tidewire::db::environment::{Rule, SETTINGS};
 use tidewire::error::ErrorKind;
-use tidewire::position::Lsn;
 use tidewire::wal::WalStream;
 use tokio::time::timeout;
 
@@ -131,13 +130,13 @@ async fn who_asks_for_tls_never_gets_a_plain_connection() {
 async fn the_stream_is_protected_as_the_statements_are() {
     for (mode, is_tls) in [("disable", false), ("prefer", false), ("require", true)] {
         let target: Target = format!("{NOWHERE}?sslmode={mode}").parse().unwrap();
-        assert_eq!(target.stream_options("s", "p", Lsn::default()).tls, is_tls, "{mode}");
+        assert_eq!(target.stream_options("s", "p", "UTF8").tls, is_tls, "{mode}");
     }
     let database = Database::on_tcp(&[]).await;
     database.install().await;
     let target: Target = format!("{}?sslmode=require", database.tcp_url()).parse().unwrap();
     let slot = database.connect().await.text("select slot_name from pg_replication_slots").await;
-    let refused = WalStream::open(target.stream_options(&slot, "tidewire", Lsn::default())).await;
+    let refused = WalStream::open(target.stream_options(&slot, "tidewire", "UTF8")).await;
     assert_eq!(refused.err().unwrap().kind(), ErrorKind::Setup, "the stream is open, and plain");
 }
 

@@ -144,7 +144,7 @@ async fn the_status_is_what_the_tables_say() {
             'inbox_rows', (select count(*) from event.inbox),
             'oldest_event', (select min(id) from event.inbox),
             'oldest_event_at', (select min(committed_at) from event.journal where id = (select min(id) from event.inbox)),
-            'notification_queue', 0)
+            'notification_queue', 0, 'set_aside', 0, 'last_set_aside', null)
         from event.status s, pg_replication_slots r";
     assert_eq!(client.text(same).await, "t", "{:?}", client.text("select to_jsonb(s) from event.status s").await);
     let parts = "coalesce(pg_partition_root(oid), oid) in ('event.inbox'::regclass, 'event.journal'::regclass)";

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::inbox::{Entry, Notification, Pointer, RouteChange};
+use crate::inbox::{Entry, Notification, Pointer, RouteChange, SetAside};
 use crate::position::Progress;
 use crate::subscription::Subscription;
 
@@ -118,6 +118,27 @@ impl<'b> Notifications<'b> {
 
     pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.sessions, &self.payloads]
+    }
+}
+
+/// Changes that were set aside.
+pub(super) struct Failures<'b> {
+    ids: Vec<String>,
+    stops: Vec<&'static str>,
+    codes: Vec<&'b str>,
+}
+
+impl<'b> Failures<'b> {
+    pub(super) fn of(failures: &'b [SetAside]) -> Self {
+        Failures {
+            ids: failures.iter().map(|failure| failure.id.to_string()).collect(),
+            stops: failures.iter().map(|failure| failure.stop).collect(),
+            codes: failures.iter().map(|failure| &*failure.code).collect(),
+        }
+    }
+
+    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![&self.ids, &self.stops, &self.codes]
     }
 }
 

@@ -17,7 +17,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement, Transaction};
 use uuid::Uuid;
 
-use self::columns::{Descriptions, Inbox, Journal, Notifications, Place, RouteChanges};
+use self::columns::{Descriptions, Failures, Inbox, Journal, Notifications, Place, RouteChanges};
 use self::snapshot::{CURRENT, until_visible};
 use self::statement::{INBOX, JOURNAL, NOTIFY, PROGRESS, small};
 use self::step::{COPY_FROM, Step, rounds, steps};
@@ -56,6 +56,7 @@ pub struct InboxStatements {
     mark_last: Statement,
     find_last: Statement,
     remove_gaps: Statement,
+    note_failures: Statement,
     progress: Statement,
     snapshot: Statement,
 }
@@ -119,6 +120,7 @@ impl InboxStatements {
                 "delete from event.gap g
                  where g.id in (select t.id from event.gap t where t.id = any ($1) for update skip locked)",
             ).await?,
+            note_failures: prepare("select event._note_failures($1, $2, $3)").await?,
             mark_last: prepare(
                 "update event.inbox i set last = true
                  from unnest($1::uuid[], $2::text[]) as u(a, b) cross join lateral (
@@ -175,8 +177,31 @@ impl InboxStatements {
     /// # Errors
     /// Those of the connection; the transaction is then rolled back, or ends with the connection.
     pub async fn write(&self, client: &Client, batch: &Batch) -> Result<Outcome> {
+        self.try_write(client, batch, ("commit", COPY_FROM)).await
+    }
+
+    /// The same without COPY: one that fails before it has begun, because of what failed before it, takes the connection with it
+    /// (tokio-postgres then ends a copy that there is none of).
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_carefully(&self, client: &Client, batch: &Batch) -> Result<Outcome> {
+        self.try_write(client, batch, ("commit", usize::MAX)).await
+    }
+
+    /// Writes it and takes it back, to see whether it can be written.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn rehearse(&self, client: &Client, batch: &Batch) -> Result<()> {
+        self.try_write(client, batch, ("rollback", usize::MAX)).await.map(drop)
+    }
+
+    /// `end` is what ends the transaction, and so many rows are copied.
+    async fn try_write(&self, client: &Client, batch: &Batch, (end, copy_from): (&str, usize)) -> Result<Outcome> {
         let routes = RouteChanges::of(&batch.routes);
-        let turned = Turned { batch, routes: &routes, descriptions: Descriptions::of(&batch.descriptions) };
+        let turned =
+            Turned { batch, routes: &routes, descriptions: Descriptions::of(&batch.descriptions), end, copy_from };
         let mut whole = Done::default();
         crash::point("before_write");
         for round in rounds(&steps(batch)) {
@@ -200,7 +225,7 @@ impl InboxStatements {
     }
 
     async fn take(&self, client: &Client, turned: &Turned<'_>, step: Step<'_>) -> Result<Done> {
-        let Turned { batch, routes, descriptions } = turned;
+        let Turned { batch, routes, descriptions, end, copy_from } = turned;
         match step {
             Step::Begin => {
                 client.batch_execute("begin isolation level read committed read write").await.map_err(error)?;
@@ -212,11 +237,11 @@ impl InboxStatements {
                 run(client, &self.resend, &[&sessions, &after, &through]).await?;
             }
             Step::Small => return self.small(client, batch).await,
-            Step::Journal(entries) if entries.len() >= COPY_FROM => {
+            Step::Journal(entries) if entries.len() >= *copy_from => {
                 copy(client, &self.copy_journal, copy::journal(entries)).await?;
             }
             Step::Journal(entries) => run(client, &self.journal, &Journal::of(entries).parameters()).await?,
-            Step::Inbox(pointers) if pointers.len() >= COPY_FROM => {
+            Step::Inbox(pointers) if pointers.len() >= *copy_from => {
                 copy(client, &self.copy_inbox, copy::inbox(pointers)).await?;
             }
             Step::Inbox(pointers) => run(client, &self.inbox, &Inbox::of(pointers).parameters()).await?,
@@ -245,10 +270,14 @@ impl InboxStatements {
             Step::EndSubscriptions => run(client, &self.end_subscriptions, &[&routes.ended]).await?,
             Step::RemoveGaps => run(client, &self.remove_gaps, &[&batch.told_gaps]).await?,
             Step::EmptyInboxes => run(client, &self.empty_inboxes, &[&batch.deleted_sessions]).await?,
+            Step::NoteFailures => {
+                let failures = Failures::of(&batch.set_aside);
+                run(client, &self.note_failures, &failures.parameters()).await?;
+            }
             Step::Commit => {
                 crash::point("after_write");
                 crash::point("before_commit");
-                client.batch_execute("commit").await.map_err(error)?;
+                client.batch_execute(end).await.map_err(error)?;
                 crash::point("after_commit");
             }
             Step::Progress => {
@@ -302,6 +331,10 @@ struct Turned<'b> {
     batch: &'b Batch,
     routes: &'b RouteChanges,
     descriptions: Descriptions<'b>,
+    /// What ends the transaction.
+    end: &'b str,
+    /// So many rows are copied.
+    copy_from: usize,
 }
 
 async fn run(client: &Client, statement: &Statement, parameters: &[&(dyn ToSql + Sync)]) -> Result<()> {

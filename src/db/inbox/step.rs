@@ -40,6 +40,7 @@ pub(super) enum Step<'b> {
     EndSubscriptions,
     RemoveGaps,
     EmptyInboxes,
+    NoteFailures,
     Commit,
 }
 
@@ -78,6 +79,9 @@ pub(super) fn steps(batch: &Batch) -> Vec<Step<'_>> {
     }
     if !batch.deleted_sessions.is_empty() {
         steps.push(Step::EmptyInboxes);
+    }
+    if !batch.set_aside.is_empty() {
+        steps.push(Step::NoteFailures);
     }
     steps.push(Step::Commit);
     steps

@@ -1,6 +1,7 @@
 //! What a database must have so that Tidewire works there and hurts nobody. Each requirement is looked at and reported
 //! with its remedy; nothing is changed. The installer refuses by the same judgements.
 
+mod failure;
 mod installed;
 mod quota;
 mod role;
@@ -120,6 +121,7 @@ pub async fn examine(target: &Target) -> Result<Vec<Requirement>> {
         found.push(publication(&client, &name).await?);
         found.push(slot::serving(&client, &name, &up).await?);
         if installed::is_ours(&client).await? {
+            found.push(failure::set_aside(&client).await?);
             found.extend(table::watched(&client).await?);
             found.extend(quota::roles(&client).await?);
         }

@@ -119,18 +119,24 @@ pub(super) async fn room(client: &Client, slot: &str) -> Result<Vec<Requirement>
     ])
 }
 
-/// Whether every text can be told in UTF-8.
+/// Whether every text can be had in UTF-8.
 pub(super) async fn encoding(client: &Client) -> Result<Requirement> {
     let row = client.query_one("select current_setting('server_encoding')", &[]).await.map_err(error)?;
     let encoding: &str = row.get(0);
-    Ok(if encoding == "SQL_ASCII" {
-        Requirement::warning(
-            "the database's encoding is SQL_ASCII: the server ends the stream at the first text that is not UTF-8, \
-             and events wait until it is gone",
-        )
-        .remedy("-- move the data to a database with encoding UTF8")
-    } else {
-        Requirement::met(format!("the database's encoding is {encoding}"))
+    let gap = "and its subscribers get a gap (not_utf8)";
+    Ok(match encoding {
+        "UTF8" => Requirement::met("the database's encoding is UTF8"),
+        "MULE_INTERNAL" => Requirement::failed(
+            "the database's encoding is MULE_INTERNAL: PostgreSQL has no conversion to UTF-8",
+            "-- move the data to a database with encoding UTF8",
+        ),
+        "SQL_ASCII" => Requirement::warning(format!(
+            "the database's encoding is SQL_ASCII: a change with a text that is not UTF-8 is set aside, {gap}"
+        ))
+        .remedy("-- move the data to a database with encoding UTF8"),
+        _ => Requirement::met(format!(
+            "the database's encoding is {encoding}; a change with a character that UTF-8 has no equivalent of is set aside, {gap}"
+        )),
     })
 }
 

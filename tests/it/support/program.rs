@@ -100,7 +100,7 @@ impl Tidewire {
         Tidewire::run(command)
     }
 
-    fn run(mut command: Command) -> Tidewire {
+    pub fn run(mut command: Command) -> Tidewire {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Written::collect(child.stdout.take().unwrap());
         let stderr = Written::collect(child.stderr.take().unwrap());

@@ -11,3 +11,5 @@ mod samples;
 mod scalars;
 mod server_types;
 mod watched_table;
+
+pub use odd_texts::create_database;

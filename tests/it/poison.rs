@@ -1,0 +1,142 @@
+//! What fails twice at the same place is set aside: a gap stands in its place, and the walk goes on.
+
+use tidewire::crash::{FAIL_VARIABLE, LONGEST_VARIABLE, SLOW_VARIABLE, STOPS};
+
+use crate::support::{Database, Subscriber, Tidewire, command, tidewire as tidewire_once};
+
+/// What the inbox holds, shown.
+async fn held(subscriber: &Subscriber) -> Vec<String> {
+    subscriber.sql("select event.sync('20 s')").await;
+    subscriber.inbox().await.iter().map(ToString::to_string).collect()
+}
+
+fn insert(id: u32, v: &str) -> String {
+    format!(r#"insert table t {id} {{"id":{id},"v":"{v}"}}"#)
+}
+
+#[tokio::test]
+async fn a_change_that_fails_at_any_stop_becomes_a_gap() {
+    let database = Database::start().await;
+    database.install().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, v text); create table u (id int primary key, v text)").await;
+    for way in STOPS.iter().flat_map(|stop| [format!("{stop}:poison"), format!("panic:{stop}:poison")]) {
+        println!("{way}");
+        let tidewire = Tidewire::up_armed(&database.url(), FAIL_VARIABLE, &way, &[]).await;
+        let mut concerned = Subscriber::open(&database).await;
+        concerned.table("t").await;
+        let live = Subscriber::create(database.connect().await, "session_create(null, false)").await;
+        let mut live = live;
+        live.column("t", "v").await;
+        let mut other = Subscriber::open(&database).await;
+        other.table("u").await;
+        client.sql("begin; insert into t values (1, 'a'); insert into u values (1, 'a')").await;
+        client.sql("insert into t values (2, 'poison'); insert into t values (3, 'c'); commit").await;
+        client.sql("insert into t values (4, 'd'); insert into u values (4, 'd')").await;
+        let expected = [insert(1, "a"), "gap change_failed".to_owned(), insert(3, "c"), insert(4, "d")];
+        assert_eq!(held(&concerned).await, expected, "{way}");
+        assert_eq!(concerned.told().await, expected, "{way}");
+        let heard: Vec<String> = live.told().await.iter().map(|told| told.replace("column t", "table t")).collect();
+        assert_eq!(heard, expected, "{way}");
+        assert_eq!(other.told().await.len(), 2, "{way}");
+        let ids: Vec<String> = concerned.inbox().await.iter().map(|event| event.id().to_owned()).collect();
+        assert!(!tidewire.stderr().contains("trying again"), "{}", tidewire.stderr());
+        let said = "select count(*) || ' ' || max(stop) from event.failure where id = any ";
+        assert_eq!(client.text(&format!("{said}(array['{}'])", ids.join("','"))).await, "1 walk", "{way}");
+        // a new start begins behind it
+        tidewire.kill().await;
+        let tidewire = Tidewire::up_armed(&database.url(), FAIL_VARIABLE, &way, &[]).await;
+        client.sql("insert into t values (5, 'e')").await;
+        let after: Vec<String> = { held(&concerned).await };
+        assert_eq!(after[..4], expected, "{way}");
+        assert_eq!(after[4..], [insert(5, "e")], "{way}");
+        for subscriber in [&concerned, &live, &other] {
+            client.sql(&format!("select event.session_delete('{}')", subscriber.session)).await;
+        }
+        client.sql("truncate t, u").await;
+        assert!(tidewire.stop().await.success());
+    }
+}
+
+#[tokio::test]
+async fn a_row_of_our_own_that_fails_is_a_gap_for_all() {
+    let database = Database::start().await;
+    let tidewire = Tidewire::up_armed(&database.url(), FAIL_VARIABLE, "panic:decode:poison", &[]).await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, v text)").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client.sql("insert into t values (1, 'a')").await;
+    client.sql("select event.session_create('poison')").await;
+    client.sql("insert into t values (2, 'b')").await;
+    // it is inserted and updated
+    let gap = || "gap change_failed".to_owned();
+    assert_eq!(held(&subscriber).await, [insert(1, "a"), gap(), gap(), insert(2, "b")]);
+    subscriber.drain();
+    client.sql("insert into t values (3, 'c')").await;
+    assert_eq!(subscriber.told().await, [insert(3, "c")]);
+    assert_eq!(tidewire.stderr().matches("trying again").count(), 4, "{}", tidewire.stderr());
+    assert!(tidewire.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_stored_becomes_a_gap() {
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, v text)").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client.sql("alter table event.journal add constraint clean check (value not like '%poison%')").await;
+    let poisoned = [1, 130, 131, 300];
+    client
+        .sql("insert into t select g, case when g in (1, 130, 131, 300) then 'poison' else 'x' end from generate_series(1, 300) g")
+        .await;
+    client.sql("insert into t values (301, 'poison'); insert into t values (302, 'x')").await;
+    let expected: Vec<String> = (1..=302)
+        .map(|id| if poisoned.contains(&id) || id == 301 { "gap change_failed".to_owned() } else { insert(id, "x") })
+        .collect();
+    assert_eq!(held(&subscriber).await, expected);
+    assert_eq!(subscriber.told().await, expected);
+    assert_eq!(subscriber.last_ids().await.len(), 2);
+    let last = client.text("select last_set_aside from event.status where set_aside = 5").await;
+    let ids: Vec<String> = subscriber.inbox().await.iter().map(|event| event.id().to_owned()).collect();
+    assert_eq!(last, ids[300]);
+    assert_eq!(client.text("select string_agg(distinct stop || code, ',') from event.failure").await, "write23514");
+    tidewire.wait_for_log("is set aside (write: 23514)").await;
+    let checked = tidewire_once(&["check", "--database-url", &database.url()]).await;
+    let checked = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.contains("5 changes were set aside") && checked.contains(&last), "{checked}");
+    // the first time a COPY failed
+    assert_eq!(tidewire.stderr().matches("trying again").count(), 1, "{}", tidewire.stderr());
+    assert!(tidewire.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_step_without_end_ends_the_process_and_is_not_tried_again() {
+    let database = Database::start().await;
+    database.install().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, v text)").await;
+    let start = || {
+        let mut command = command(&["up", "--database-url", &database.url()]);
+        command.env(SLOW_VARIABLE, "1000000:poison").env(LONGEST_VARIABLE, "3");
+        Tidewire::run(command)
+    };
+    let mut first = start();
+    first.lines(1).await;
+    let second = start();
+    second.wait_for_log("standing by").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client
+        .sql("insert into t values (1, 'a'); insert into t values (2, 'poison'); insert into t values (3, 'c')")
+        .await;
+    assert_eq!(first.wait().await.code(), Some(1));
+    assert!(first.stderr().contains("the walk has been at message 2 of the transaction"), "{}", first.stderr());
+    second.lines(1).await;
+    let expected = [insert(1, "a"), "gap change_failed".to_owned(), insert(3, "c")];
+    assert_eq!(held(&subscriber).await, expected);
+    assert_eq!(subscriber.told().await, expected);
+    assert!(second.stop().await.success());
+}
