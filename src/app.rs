@@ -245,7 +245,7 @@ async fn begin(
 ) -> Result<Begun> {
     slot::fence(&writer).await?;
     db::upkeep::check_limits(&writer, limits).await?;
-    install::install(&mut writer).await?;
+    install::install(&mut writer, target.trust()).await?;
     db::quota::set_defaults(&writer, limits).await?;
     let slot = install::slot_name(&writer).await?;
     slot::free(&writer, &slot).await?;

@@ -23,6 +23,8 @@ const OTHERS_WRITE: u32 = 0o002;
 pub struct File {
     /// See `--database-url`.
     pub database_url: Option<String>,
+    /// See `--trust-owner`.
+    pub trust_owner: Option<String>,
     /// See `--data-dir`.
     pub data_dir: Option<PathBuf>,
     /// See `--inbox-max-size`.
@@ -144,7 +146,7 @@ impl File {
         toml::from_str(&text).map_err(|source| {
             // the whole message quotes the line, which may hold a password
             Error::new(ErrorKind::InvalidInput, format!("{shown}: {}", source.message())).hint(
-                "It knows database-url, data-dir, listen, stall-after, inbox-max-size, inbox-max-age, role-max-sessions, \
+                "It knows database-url, trust-owner, data-dir, listen, stall-after, inbox-max-size, inbox-max-age, role-max-sessions, \
                  role-max-subscriptions, role-max-inbox-size, log and log-row-data.",
             )
         })

@@ -124,7 +124,7 @@ $$;
 comment on function event._notification(event.journal, text, integer[], integer) is
     'The same of a whole row of the journal, all of which is fetched for it.';
 
-create view event.event with (security_barrier) as
+create view event._event with (security_barrier) as
 select i.id, i.session_id,
        event._notification(j.id, j.change, j.schema_name, j.relation_name, j.key_columns, j.key_values, j.field,
                            case when j.change <> 'row_delete' then j.value when j.key_columns is null then j.old end,
@@ -134,6 +134,9 @@ from event.inbox i
 join event.journal j on j.id = i.id
 join event.session s on s.id = i.session_id
 where event._may_use((select r.oid from pg_roles r where r.rolname = current_user), s.owner, s.shared_with);
+comment on view event._event is 'What event.event shows; nobody writes to it, so that nobody can lock what it reads.';
+
+create view event.event as select e.id, e.session_id, e.event, e.created_at from event._event e;
 comment on view event.event is 'What each session has not acknowledged yet. DELETE removes from the inbox.';
 comment on column event.event.id is 'The event''s place in the total order; ORDER BY id is commit order.';
 comment on column event.event.event is 'The event as it was sent with NOTIFY, whole.';

@@ -6,13 +6,39 @@ grant usage on schema event, meta to public;
 grant execute on all functions in schema meta to public;
 -- what they show anybody can see in the catalog itself; what is written to them is done with the caller's own rights
 grant select on all tables in schema meta to public;
+
+-- With DELETE or UPDATE on a view a role may take any lock by LOCK TABLE, and with the rights of the view's
+-- owner also on the relations that the view reads: on the catalog itself. So a view that is written to reads
+-- another view with the caller's rights, and the caller has no more than SELECT there (PostgreSQL 15 and later).
+-- An older server has no such views: there only INSERT is granted to all roles, and the owner grants the rest
+-- to roles that may lock everything.
 do $$
 declare
+    is_safe constant boolean := current_setting('server_version_num')::int >= 150000;
     kind text;
 begin
     for kind in select m.kind from event.mirror m loop
-        execute format('grant insert, update, delete on meta.%I to public', kind);
+        if is_safe then
+            execute format('alter view meta.%I set (security_invoker = true)', kind);
+        end if;
+        execute format('grant %s on meta.%I to public', case when is_safe then 'insert, update, delete' else 'insert' end, kind);
         execute format('grant select on event.%I to public', 'meta_' || kind);
+    end loop;
+    if is_safe then
+        alter view event.event set (security_invoker = true);
+        grant delete on event.event to public;
+    end if;
+end
+$$;
+
+-- A role with USAGE on a type can make an operator of exactly that type. In a session whose search path
+-- leads to that operator, id = ... would run it.
+do $$
+declare
+    type regtype;
+begin
+    for type in select t.oid from pg_type t where t.typnamespace in ('event'::regnamespace, 'meta'::regnamespace) and t.typcategory <> 'A' loop
+        execute format('revoke usage on type %s from public', type);
     end loop;
 end
 $$;
@@ -45,7 +71,7 @@ grant execute on function
 to public;
 
 grant select on event.installation, event.session, event.subscription, event.change, event.status, event.usage, event._readable to public;
-grant select, delete on event.event to public;
+grant select on event.event, event._event to public;
 -- The one way in. The caller's name is not among the columns: PostgreSQL fills it in.
 grant insert (command, session, subscription, kind, relation, attnum, key_attnums, key, name, durable, explicit, through),
       select (result) on event._call to public;

@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 
 use super::DatabaseUrl;
-use crate::config::{self, File};
+use crate::config::File;
 use crate::db::requirement::{self, Requirement, Verdict};
 use crate::error::Result;
 use crate::printable::printable;
@@ -21,7 +21,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) async fn run(self, file: &File) -> Result<u8> {
-        let target = config::target(self.database.database_url.as_deref(), file)?;
+        let target = self.database.target(file)?;
         let found = Box::pin(requirement::examine(&target)).await?;
         print(&found)?;
         Ok(u8::from(count(&found, Verdict::Failed) > 0))

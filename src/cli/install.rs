@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::DatabaseUrl;
 use crate::app;
-use crate::config::{self, File};
+use crate::config::File;
 use crate::db::{install, slot};
 use crate::delivery::hub::Hub;
 use crate::error::Result;
@@ -24,9 +24,9 @@ pub(super) struct Uninstall {
 
 impl Install {
     pub(super) async fn run(self, file: &File) -> Result<()> {
-        let target = config::target(self.database.database_url.as_deref(), file)?;
+        let target = self.database.target(file)?;
         let mut client = target.connect_pinned().await?.client;
-        install::install(&mut client).await?;
+        install::install(&mut client, target.trust()).await?;
         let name = install::slot_name(&client).await?;
         // a program that serves the database looks after the slot itself
         if slot::try_lock(&client).await? {
@@ -43,9 +43,9 @@ impl Install {
 
 impl Uninstall {
     pub(super) async fn run(self, file: &File) -> Result<()> {
-        let target = config::target(self.database.database_url.as_deref(), file)?;
+        let target = self.database.target(file)?;
         let mut client = target.connect_pinned().await?.client;
-        if install::uninstall(&mut client).await? {
+        if install::uninstall(&mut client, target.trust()).await? {
             println!("removed from {}: schemas event and meta, publication, slot", target.display());
         } else {
             println!("nothing of Tidewire's is installed in {}", target.display());

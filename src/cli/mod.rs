@@ -11,7 +11,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::File;
+use crate::config::{self, File};
+use crate::db::Target;
+use crate::db::ownership::Trust;
 use crate::error::Result;
 use crate::observe::log::Log;
 
@@ -57,9 +59,8 @@ Two minutes to the first event:
   tidewire check --database-url postgresql://me@host/db   what is missing, with the remedy
   tidewire up --database-url postgresql://me@host/db      serve a database
 then in psql:
-  set search_path = public, event;
-  select session_create();
-  select subscribe_table(meta.relation_id('public','person'));
+  select event.session_create();
+  select event.subscribe_table(meta.relation_id('public','person'));
 
 Each option can be set as TIDEWIRE_<OPTION> or in tidewire.toml as well; what is typed wins.";
 
@@ -85,6 +86,21 @@ pub(crate) struct DatabaseUrl {
     /// The database, as postgresql://user:password@host:port/name
     #[arg(long, env = "TIDEWIRE_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
+    /// Run the functions of this role, which owns the schemas and has fewer rights than the role that connects
+    #[arg(
+        long,
+        env = "TIDEWIRE_TRUST_OWNER",
+        value_name = "ROLE",
+        help = "Role that installed Tidewire, to be trusted though it has fewer rights than the role that connects [default: none]"
+    )]
+    trust_owner: Option<String>,
+}
+
+impl DatabaseUrl {
+    fn target(&self, file: &File) -> Result<Target> {
+        let trust = Trust::in_owner(self.trust_owner.clone().or_else(|| file.trust_owner.clone()));
+        Ok(config::target(self.database_url.as_deref(), file)?.trusting(trust))
+    }
 }
 
 impl Cli {

@@ -90,7 +90,7 @@ impl Up {
             outside.tasks.spawn(async { drop(listener.serve().await) });
         }
         if self.database.database_url.is_some() || (file.database_url.is_some() && self.data_dir.is_none()) {
-            let target = config::target(self.database.database_url.as_deref(), file)?;
+            let target = self.database.target(file)?;
             let shown = target.display();
             return serve(&target, &limits, stop, outside, format!("ready {shown}"), String::new()).await;
         }

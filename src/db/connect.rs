@@ -12,6 +12,7 @@ use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Notificat
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::environment::{self, Environment};
+use super::ownership::Trust;
 use super::parameters::{self, Given};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Lsn;
@@ -21,6 +22,7 @@ use crate::wal::StreamOptions;
 #[derive(Clone)]
 pub struct Target {
     config: Config,
+    trust: Trust,
 }
 
 /// A connection and what arrives on it unasked.
@@ -105,7 +107,7 @@ impl Target {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(10));
         }
-        Ok(Target { config })
+        Ok(Target { config, trust: Trust::default() })
     }
 }
 
@@ -128,6 +130,16 @@ impl Target {
 
     fn port(&self) -> u16 {
         self.config.get_ports().first().copied().unwrap_or(5432)
+    }
+
+    /// The same database, where also the functions of a role with fewer rights may be run.
+    pub fn trusting(self, trust: Trust) -> Self {
+        Target { trust, ..self }
+    }
+
+    /// Whose functions may be run there.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// The role's name.

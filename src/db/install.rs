@@ -8,6 +8,7 @@ use tokio_postgres::{Client, Transaction};
 use super::connect::error;
 use super::installation::{EVENT_TRIGGERS, VERSION};
 pub use super::installation::{Installed, PUBLICATION, installed, slot_name};
+use super::ownership::{self, Trust, Use};
 use super::requirement::{self, refuse};
 use super::slot;
 use crate::error::{Error, ErrorKind, Result};
@@ -79,14 +80,24 @@ const ENDING_PAUSE: Duration = Duration::from_millis(50);
 /// How often the locks are tried for before somebody is said to be in the way; each takes up to 200 ms.
 const LOCK_TRIES: u32 = 4;
 
-/// Locks every relation of ours, for a short while each at most.
+/// Locks every relation of ours, for a short while each at most; views before the tables that they read, as readers do. LOCK TABLE would
+/// lock what a view reads too, the cluster's roles among it, and needs the right to: so a view is given the owner that it has.
 const LOCK_OURS: &str = "set local lock_timeout = '200ms'; set local client_min_messages = warning;
-    do $$ declare ours oid; begin
-        for ours in select c.oid from pg_class c where c.relnamespace = 'event'::regnamespace and c.relkind in ('v', 'r', 'p')
-                    and not c.relispartition order by c.relkind = 'v' desc, c.oid loop
-            execute format('lock table %s in access exclusive mode', ours::regclass);
+    do $$ declare ours record; begin
+        for ours in select format(case when c.relkind = 'v' then 'alter view %s owner to %s' else 'lock table %s in access exclusive mode' end,
+                                  c.oid::regclass, c.relowner::regrole) as lock
+                    from pg_class c where c.relnamespace in ('event'::regnamespace, 'meta'::regnamespace)
+                    and c.relkind in ('v', 'r', 'p') and not c.relispartition order by c.relkind = 'v' desc, c.oid loop
+            execute ours.lock;
         end loop;
     end $$";
+
+/// Ends the connections of programs that have looked at the schemas, before other schemas can have their names.
+const END_OTHERS: &str = "select pg_terminate_backend(a.pid) from pg_stat_activity a
+    join pg_roles r on r.oid = a.usesysid, pg_roles me
+    where me.rolname = current_user and a.datname = current_database() and a.application_name = 'tidewire'
+      and a.backend_type = 'client backend' and a.pid <> pg_backend_pid()
+      and (me.rolsuper or not r.rolsuper and pg_has_role(r.oid, 'usage'))";
 
 /// Only for superusers: others may not create event triggers.
 const DDL: &str = include_str!("../../sql/event/ddl.sql");
@@ -94,11 +105,13 @@ const DDL: &str = include_str!("../../sql/event/ddl.sql");
 /// Installs what is missing; nothing if it is all there.
 ///
 /// # Errors
-/// [`ErrorKind::Setup`] when the names are taken, the version is a newer one's, or a privilege is missing.
-pub async fn install(client: &mut Client) -> Result<()> {
+/// [`ErrorKind::Setup`] when the names are taken, the schemas are of a role that is not trusted, the version is a newer
+/// one's, or a privilege is missing.
+pub async fn install(client: &mut Client, trust: &Trust) -> Result<()> {
     refuse(requirement::before_all(client).await?)?;
     let slot = slot_name(client).await?;
-    match installed(client).await? {
+    let seal = ownership::look(client, trust, Use::Serve).await?;
+    match installed(client, seal).await? {
         Installed::Version(VERSION) => {
             refuse(vec![requirement::publication(client, &slot).await?])?;
             return follow_ddl(client).await;
@@ -184,9 +197,10 @@ async fn follow_ddl(client: &mut Client) -> Result<()> {
 /// # Errors
 /// [`ErrorKind::Standby`] while a program serves the database; [`ErrorKind::Setup`] when a watched table is busy, or when
 /// something of the users' would go too.
-pub async fn uninstall(client: &mut Client) -> Result<bool> {
+pub async fn uninstall(client: &mut Client, trust: &Trust) -> Result<bool> {
+    let seal = ownership::look(client, trust, Use::Serve).await?;
     let slot = slot_name(client).await?;
-    let installed = installed(client).await?;
+    let installed = installed(client, seal).await?;
     if let Installed::Foreign(_) = installed {
         return Ok(false);
     }
@@ -215,7 +229,13 @@ pub async fn uninstall(client: &mut Client) -> Result<bool> {
              drop schema event cascade; drop schema meta cascade;",
         )
         .await
-        .map_err(|source| error(source).context("cannot uninstall"))?;
+        .map_err(|source| match source.code() {
+            Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                in_temporary_use("It began while this was on its way.", "Try again.")
+            }
+            _ => error(source).context("cannot uninstall"),
+        })?;
+    transaction.batch_execute(END_OTHERS).await.map_err(|source| error(source).context("cannot uninstall"))?;
     transaction.commit().await.map_err(error)?;
     slot::drop(client, &slot).await?;
     Ok(true)
@@ -247,10 +267,10 @@ async fn lock_ours(client: &mut Client) -> Result<Transaction<'_>> {
 
 fn in_use(source: tokio_postgres::Error) -> Error {
     Error::new(ErrorKind::Setup, "somebody is using Tidewire's tables")
-        .detail("A transaction that has read or written one of schema event is still open. Nothing was removed.")
+        .detail("A transaction that has read or written one of the schemas event and meta is still open. Nothing was removed.")
         .hint(
             "End it, and try again: select pid, query from pg_stat_activity where pid in (select pid from pg_locks \
-             join pg_class c on c.oid = relation where relnamespace = 'event'::regnamespace);",
+             join pg_class c on c.oid = relation where relnamespace in ('event'::regnamespace, 'meta'::regnamespace));",
         )
         .source(error(source))
 }
@@ -268,7 +288,8 @@ async fn until_alone(client: &Client, slot: &str) -> Result<()> {
     Err(Error::new(ErrorKind::Standby, "tidewire up is running on this database").hint("Stop it first."))
 }
 
-/// Refuses when users have made views of ours, or columns of our types: those would go with the schemas.
+/// Refuses when users have made views of ours, or columns of our types: those would go with the schemas. What is temporary
+/// goes with them, unless its session is using it at the moment: that would be waited for.
 async fn refuse_dependents(transaction: &Transaction<'_>) -> Result<()> {
     let row = transaction
         .query_one(
@@ -281,20 +302,43 @@ async fn refuse_dependents(transaction: &Transaction<'_>) -> Result<()> {
                  union all
                  select 'pg_proc'::regclass, oid from pg_proc
                  where pronamespace in ('event'::regnamespace, 'meta'::regnamespace)
+             ), dependent as (
+                 select d.classid, d.objid, d.objsubid, address.object_names[1] ~ '^pg_temp(_[0-9]+)?([.]|$)' as is_temporary,
+                        case d.classid when 'pg_class'::regclass then d.objid
+                                       when 'pg_rewrite'::regclass then (select w.ev_class from pg_rewrite w where w.oid = d.objid) end as relation
+                 from ours o join pg_depend d on d.refclassid = o.class and d.refobjid = o.oid and d.deptype in ('n', 'a')
+                 cross join lateral pg_identify_object_as_address(d.classid, d.objid, d.objsubid) address
+                 where d.classid not in ('pg_cast'::regclass, 'pg_event_trigger'::regclass)
+                   and address.object_names[1] not in ('event', 'meta')
              )
-             select string_agg(distinct pg_describe_object(d.classid, d.objid, d.objsubid), ', ')
-             from ours o join pg_depend d on d.refclassid = o.class and d.refobjid = o.oid and d.deptype in ('n', 'a')
-             cross join lateral pg_identify_object_as_address(d.classid, d.objid, d.objsubid) address
-             where d.classid not in ('pg_cast'::regclass, 'pg_event_trigger'::regclass)
-               and address.object_names[1] not in ('event', 'meta')",
+             select (select string_agg(distinct pg_describe_object(d.classid, d.objid, d.objsubid), ', ')
+                     from dependent d where not d.is_temporary),
+                    (select string_agg(distinct format('process %s has %s', l.pid, l.relation::regclass), ', ')
+                     from dependent d join pg_locks l on l.locktype = 'relation' and l.relation = d.relation
+                     where d.is_temporary and l.pid <> pg_backend_pid()
+                       and l.database = (select b.oid from pg_database b where b.datname = current_database())),
+                    (select string_agg(distinct format('select pg_terminate_backend(%s);', l.pid), ' ')
+                     from dependent d join pg_locks l on l.locktype = 'relation' and l.relation = d.relation
+                     where d.is_temporary and l.pid <> pg_backend_pid()
+                       and l.database = (select b.oid from pg_database b where b.datname = current_database()))",
             &[],
         )
         .await
         .map_err(error)?;
-    match row.get::<_, Option<&str>>(0) {
-        None => Ok(()),
-        Some(all) => Err(Error::new(ErrorKind::Setup, "other objects depend on the schemas event and meta")
+    match (row.get::<_, Option<&str>>(0), row.get::<_, Option<&str>>(1), row.get::<_, Option<&str>>(2)) {
+        (Some(all), ..) => Err(Error::new(ErrorKind::Setup, "other objects depend on the schemas event and meta")
             .detail(format!("They are: {all}. Nothing was removed."))
             .hint("Drop them first.")),
+        (None, Some(uses), Some(end)) => Err(in_temporary_use(
+            &format!("In its transaction {uses}."),
+            &format!("End that transaction, or its connection: {end}"),
+        )),
+        _ => Ok(()),
     }
+}
+
+fn in_temporary_use(what: &str, hint: &str) -> Error {
+    Error::new(ErrorKind::Setup, "a temporary object that depends on the schemas event and meta is in use")
+        .detail(format!("{what} Nothing was removed."))
+        .hint(hint)
 }

@@ -8,6 +8,7 @@ pub mod environment;
 pub mod inbox;
 pub mod install;
 mod installation;
+pub mod ownership;
 mod parameters;
 pub mod quota;
 pub mod reader;

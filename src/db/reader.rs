@@ -4,6 +4,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::connect::error;
+use super::ownership::Seal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::Event;
 use crate::position::EventId;
@@ -44,9 +45,11 @@ pub async fn name_parts(client: &Client, text: &str) -> Result<Vec<String>> {
 /// Opens a session that goes soon after this connection does, and subscribes it. This connection listens to it.
 ///
 /// # Errors
-/// PostgreSQL's own: the relation does not exist, say, or the role may not see it.
-pub async fn open(client: &mut Client, subject: &Subject) -> Result<Uuid> {
+/// PostgreSQL's own: the relation does not exist, say, or the role may not see it; [`ErrorKind::Setup`] when the schemas are not
+/// those that were looked at.
+pub async fn open(client: &mut Client, seal: Seal, subject: &Subject) -> Result<Uuid> {
     let transaction = client.transaction().await.map_err(error)?;
+    seal.hold(&transaction).await?;
     let session: Uuid = transaction.query_one("select event.session_create()", &[]).await.map_err(error)?.get(0);
     transaction.execute("select event.session_pin($1)", &[&session]).await.map_err(error)?;
     let Subject { schema, relation, column, key } = subject;

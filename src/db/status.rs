@@ -3,6 +3,7 @@
 use tokio_postgres::{Client, Row};
 
 use super::connect::error;
+use super::ownership::Seal;
 use crate::error::Result;
 
 /// A page of the log begins with a header of 24 bytes, and a segment with one of 40: a position behind one is that before it.
@@ -133,11 +134,18 @@ pub struct Stock {
     pub inbox_size_used: Option<f64>,
 }
 
-/// Asks `event.status`; `None` where it is not installed.
+/// Asks `event.status`, of schemas that were looked at; `None` where it is not installed.
 ///
 /// # Errors
-/// Those of the connection.
-pub async fn stock(client: &Client) -> Result<Option<Stock>> {
+/// Those of the connection; [`crate::error::ErrorKind::Setup`] when the schemas are others by now.
+pub async fn stock(client: &Client, seal: Option<Seal>) -> Result<Option<Stock>> {
+    match seal {
+        Some(seal) => seal.within(client, ask_status(client)).await,
+        None => Ok(None),
+    }
+}
+
+async fn ask_status(client: &Client) -> Result<Option<Stock>> {
     let is_there = client.query_one("select to_regclass('event.status') is not null", &[]).await.map_err(error)?;
     if !is_there.get::<_, bool>(0) {
         return Ok(None);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{interval, sleep, timeout};
 
 use crate::crash;
+use crate::db::ownership::{self, Use};
 use crate::db::status::{self, Stock};
 use crate::db::{Client, Target, install};
 use crate::error::{Error, ErrorKind, Result};
@@ -135,7 +136,12 @@ async fn ask(
     let is_due = stock
         .as_ref()
         .is_none_or(|(at, written, _)| at.elapsed() >= every * TAKE_STOCK_EVERY && *written != sample.written);
-    if is_due && let Some(taken) = status::stock(client).await? {
+    if !is_due {
+        return Ok(());
+    }
+    // each time: a database in which nothing was installed may have schemas of these names by now
+    let seal = ownership::look(client, target.trust(), Use::Serve).await?;
+    if let Some(taken) = status::stock(client, seal).await? {
         observe(&Observation::StockTaken { stock: &taken });
         *stock = Some((Instant::now(), sample.written, taken));
     }

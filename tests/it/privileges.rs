@@ -357,6 +357,7 @@ async fn a_session_is_its_owners_and_of_those_it_is_shared_with() {
     let database = Database::start().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
+    client.grant_writes().await;
     client
         .sql("create role ann login; create role eve login; create role team; create role tom login; grant team to tom")
         .await;
@@ -429,6 +430,7 @@ async fn a_role_is_who_it_is_however_its_name_is_written() {
     let database = Database::start().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
+    client.grant_writes().await;
     client.sql("create role ann login; create role \"Ann\" login; create role \"my app\" login").await;
     client.sql("create table t (id int primary key); grant select on t to ann, \"my app\"").await;
     let mut ann = Subscriber::open_as(&database, "ann").await;

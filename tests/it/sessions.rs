@@ -131,6 +131,7 @@ async fn what_is_acknowledged_leaves_the_inbox() {
     let database = Database::start().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
+    client.grant_writes().await;
     client.sql(TABLE).await;
     let mut one = Subscriber::open(&database).await;
     one.table("t").await;
@@ -233,6 +234,7 @@ async fn a_shared_session_is_used_by_several_at_once() {
     let database = Database::start().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
+    client.grant_writes().await;
     client.sql(TABLE).await;
     client
         .sql(

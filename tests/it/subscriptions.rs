@@ -37,8 +37,8 @@ async fn psql_shows_the_walk_as_four_asynchronous_notifications() {
     psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = psql.spawn().unwrap();
     let typed = format!(
-        "set search_path = public, event;\nselect session_create();\n\
-         select subscribe_table(meta.relation_id('public','person'));\n{WALK}select event.sync();\n"
+        "select event.session_create();\n\
+         select event.subscribe_table(meta.relation_id('public','person'));\n{WALK}select event.sync();\n"
     );
     child.stdin.take().unwrap().write_all(typed.as_bytes()).await.unwrap();
     let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::db::ownership::{self, Use};
 use crate::db::reader::{self, Subject};
 use crate::db::{self, Client, Connection, Notification, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -57,7 +58,9 @@ pub(super) async fn walk(target: &Target, is_ready: oneshot::Receiver<()>) -> Re
     let Connection { mut client, mut notifications } = target.connect().await?;
     let server = client.query_one("show server_version", &[]).await.map_err(db::error)?.get::<_, &str>(0).to_owned();
     let subject = Subject { schema: "public".to_owned(), relation: "person".to_owned(), ..Subject::default() };
-    let session = reader::open(&mut client, &subject).await?;
+    let seal = ownership::look(&client, target.trust(), Use::Subscribe).await?;
+    let seal = seal.ok_or_else(|| Error::new(ErrorKind::Setup, "Tidewire is not installed"))?;
+    let session = reader::open(&mut client, seal, &subject).await?;
     // the subscription takes effect once the table is prepared
     reader::sync(&client).await?;
     let before = rows(&writer).await?;

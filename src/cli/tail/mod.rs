@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{DatabaseUrl, up};
-use crate::config::{self, File};
+use crate::config::File;
 use crate::db::install::Installed;
+use crate::db::ownership::{self, Seal, Use};
 use crate::db::reader::{self, Subject};
 use crate::db::{self, Connection, Target, install};
 use crate::error::{Error, ErrorKind, Result};
@@ -68,7 +69,7 @@ needs SELECT on the table. Times are UTC. The inbox that it reads goes when it e
 
 impl Tail {
     pub(super) async fn run(self, file: &File) -> Result<()> {
-        let target = config::target(self.database.database_url.as_deref(), file)?;
+        let target = self.database.target(file)?;
         let stop = CancellationToken::new();
         up::stop_on_signals(&stop)?;
         let opened = tokio::select! {
@@ -84,7 +85,7 @@ impl Tail {
         };
         // half a line is worth nothing to whoever reads it
         let _ = tokio::time::timeout(STOP_PATIENCE, printer.finish()).await;
-        let _ = tokio::time::timeout(STOP_PATIENCE, reader::close(&opened.client, opened.session)).await;
+        let _ = tokio::time::timeout(STOP_PATIENCE, opened.close()).await;
         match ended {
             Err(failed) if is_broken_pipe(&failed) => Ok(()),
             ended => ended,
@@ -104,16 +105,17 @@ impl Tail {
 
     async fn open(&self, target: &Target) -> Result<Open> {
         let Connection { mut client, notifications } = target.connect_pinned().await?;
-        if !matches!(install::installed(&client).await?, Installed::Version(_)) {
+        let seal = ownership::look(&client, target.trust(), Use::Subscribe).await?;
+        let (Some(seal), Installed::Version(_)) = (seal, install::installed(&client, seal).await?) else {
             let shown = target.display();
             return Err(Error::new(ErrorKind::Setup, format!("Tidewire is not installed in {shown}")).hint(format!(
                 "tidewire up --database-url {shown} installs it and delivers events; tidewire install does the first alone."
             )));
-        }
+        };
         let subject = self.subject(&client).await?;
-        let session = reader::open(&mut client, &subject).await?;
+        let session = reader::open(&mut client, seal, &subject).await?;
         self.in_effect(&client, session).await?;
-        Ok(Open { client, session, wake: Wake::on(notifications) })
+        Ok(Open { client, seal, session, wake: Wake::on(notifications) })
     }
 
     /// Returns when the subscription has taken effect, or when no program runs that could see to that.
@@ -175,26 +177,32 @@ fn split_key(typed: &str) -> Option<(&str, &str)> {
 
 struct Open {
     client: db::Client,
+    /// Each statement holds the schemas: Tidewire may be removed while this runs, and another role make some of these names.
+    seal: Seal,
     session: Uuid,
     wake: Wake,
 }
 
 impl Open {
+    async fn close(&self) -> Result<()> {
+        self.seal.within(&self.client, reader::close(&self.client, self.session)).await
+    }
+
     /// Prints what comes, until something fails or nothing more can come.
     async fn follow(&self, target: &Target, printer: &mut Printer) -> Result<()> {
         let mut inbox = Reader::new(&self.client, self.session);
         let mut warned = false;
         loop {
             loop {
-                let page = inbox.next_page().await?;
+                let page = self.seal.within(&self.client, inbox.next_page()).await?;
                 let Some(last) = page.last() else { break };
                 printer.print(&page).await?;
-                inbox.acknowledge().await?;
+                self.seal.within(&self.client, inbox.acknowledge()).await?;
                 if last.change == "subscription_ended" {
                     return Err(ended(last));
                 }
             }
-            if !warned && !reader::is_served(&self.client).await? {
+            if !warned && !self.seal.within(&self.client, reader::is_served(&self.client)).await? {
                 let shown = target.display();
                 eprintln!("warning: nothing delivers events from {shown} at the moment; still waiting");
                 eprintln!("hint: tidewire up --database-url {shown}");

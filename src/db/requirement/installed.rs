@@ -5,6 +5,7 @@ use tokio_postgres::Client;
 use super::Requirement;
 use crate::db::connect::error;
 use crate::db::installation::{EVENT_TRIGGERS, Installed, PUBLICATION, VERSION};
+use crate::db::ownership;
 use crate::error::Result;
 
 /// The schemas, and what it takes to make or to use them.
@@ -150,19 +151,23 @@ pub(super) async fn event_trigger(client: &Client, installed: &Installed, shown:
         .query_one(
             "select (select rolsuper from pg_roles where rolname = current_user),
                     string_agg(o.name, ', ') filter (where e.oid is null),
-                    string_agg(o.name, ', ') filter (where e.evtenabled not in ('O', 'A'))
+                    string_agg(o.name, ', ') filter (where e.evtenabled not in ('O', 'A')),
+                    (select r.rolname::text from pg_namespace n join pg_roles r on r.oid = n.nspowner
+                     where n.nspname = 'event' and not r.rolsuper)
              from unnest($1::text[]) as o (name) left join pg_event_trigger e on e.evtname = o.name",
             &[&EVENT_TRIGGERS.as_slice()],
         )
         .await
         .map_err(error)?;
     let (superuser, missing, disabled): (bool, Option<&str>, Option<&str>) = (row.get(0), row.get(1), row.get(2));
+    // a superuser who installs them trusts the role whose functions they call
+    let trust = row.get::<_, Option<&str>>(3).map(ownership::flag).unwrap_or_default();
     let slower = "dropped tables, new partitions and changes of the catalog are noticed within seconds, not at once";
     Ok(match (installed, missing, disabled) {
         (Installed::Version(_), None, None) => Requirement::met("event triggers follow schema changes at once"),
         (Installed::Version(_), Some(missing), _) => {
             Requirement::warning(format!("event triggers are missing: {missing}; {slower}"))
-                .remedy(format!("tidewire install --database-url '{shown}'  # with a superuser's URL"))
+                .remedy(format!("tidewire install --database-url '{shown}'{trust}  # with a superuser's URL"))
         }
         (Installed::Version(_), None, Some(disabled)) => {
             let enable: String =

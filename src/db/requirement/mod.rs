@@ -13,6 +13,7 @@ use tokio_postgres::Client;
 
 use super::Target;
 use super::installation::{self, Installed};
+use super::ownership::{self, Use};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(super) use installed::{foreign, publication};
@@ -105,8 +106,7 @@ pub async fn examine(target: &Target) -> Result<Vec<Requirement>> {
     if !can_be_asked {
         return Ok(found);
     }
-    let up = format!("tidewire up --database-url '{}'", target.display());
-    let installed = installation::installed(&client).await?;
+    let up = format!("tidewire up --database-url '{}'{}", target.display(), target.trust().flag());
     let name = installation::slot_name(&client).await?;
     found.push(server::synchronous(&client).await?);
     found.extend(server::room(&client, &name).await?);
@@ -114,16 +114,42 @@ pub async fn examine(target: &Target) -> Result<Vec<Requirement>> {
     found.push(server::patience(&client).await?);
     found.push(server::retention(&client).await?);
     found.push(role::replication(&client).await?);
+    let seal = match ownership::judge(&client, target.trust(), Use::Serve).await? {
+        Ok(seal) => seal,
+        Err(refusal) => {
+            found.push(Requirement::failed(refusal.message, refusal.remedy));
+            return Ok(found);
+        }
+    };
+    let installed = installation::installed(&client, seal).await?;
     found.extend(installed::schemas(&client, &installed).await?);
-    found.push(slot::slot(&client, &name, &installed, &up).await?);
-    found.push(installed::event_trigger(&client, &installed, &target.display()).await?);
+    let further = rest(&client, &name, &installed, target, &up);
+    found.extend(match seal {
+        Some(seal) if matches!(installed, Installed::Version(_)) => seal.within(&client, further).await?,
+        _ => further.await?,
+    });
+    Ok(found)
+}
+
+/// The slot, and what is in the schemas.
+async fn rest(
+    client: &Client,
+    name: &str,
+    installed: &Installed,
+    target: &Target,
+    up: &str,
+) -> Result<Vec<Requirement>> {
+    let mut found = vec![
+        slot::slot(client, name, installed, up).await?,
+        installed::event_trigger(client, installed, &target.display()).await?,
+    ];
     if matches!(installed, Installed::Version(_)) {
-        found.push(publication(&client, &name).await?);
-        found.push(slot::serving(&client, &name, &up).await?);
-        if installed::is_ours(&client).await? {
-            found.push(failure::set_aside(&client).await?);
-            found.extend(table::watched(&client).await?);
-            found.extend(quota::roles(&client).await?);
+        found.push(publication(client, name).await?);
+        found.push(slot::serving(client, name, up).await?);
+        if installed::is_ours(client).await? {
+            found.push(failure::set_aside(client).await?);
+            found.extend(table::watched(client).await?);
+            found.extend(quota::roles(client).await?);
         }
     }
     Ok(found)

@@ -46,6 +46,7 @@ async fn stage() -> (Database, Client) {
     let database = Database::start().await;
     database.install().await;
     let client = database.connect().await;
+    client.grant_writes().await;
     (database, client)
 }
 

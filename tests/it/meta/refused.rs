@@ -39,6 +39,8 @@ async fn what_somebody_put_into_the_callers_search_path_is_not_called() {
         .sql("create role mallory login; grant create on schema public to mallory; create table caught (who text)")
         .await;
     client.sql("grant insert on caught to public; create table t (a int primary key, b int); create view v as select a from t").await;
+    // without it she makes no function of these types
+    client.sql("grant usage on type meta.relation_id, meta.column_id, meta.schema_id to mallory").await;
     let mallory = database.connect_as("mallory").await;
     let trap = |name: &str, types: &str, returns: &str, value: &str| {
         format!(

@@ -1,0 +1,105 @@
+//! A role that may connect holds no lock through the schemas that keeps anybody from anything.
+
+use crate::support::{Database, Subscriber};
+
+const MODES: [&str; 8] = [
+    "access share",
+    "row share",
+    "row exclusive",
+    "share update exclusive",
+    "share",
+    "share row exclusive",
+    "exclusive",
+    "access exclusive",
+];
+
+/// The locks of a reader and of a writer, which conflict with none of each other's.
+const HARMLESS: [&str; 3] = ["AccessShareLock", "RowShareLock", "RowExclusiveLock"];
+
+/// Every relation of both schemas, as SQL writes it.
+const RELATIONS: &str = "select c.oid::regclass from pg_class c
+    where c.relnamespace in ('event'::regnamespace, 'meta'::regnamespace) and c.relkind in ('r', 'p', 'v', 'm', 'f') order by 1";
+
+#[tokio::test]
+async fn no_lock_through_us_is_stronger_than_a_writers() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create role bob login").await;
+    let mut bob = Subscriber::open_as(&database, "bob").await;
+    bob.sql("select event.subscribe_table(meta.relation_id('meta', 'table'))").await;
+    client.sql("create table t (id int primary key)").await;
+    assert_eq!(bob.told().await.len(), 1);
+    let relations = client.rows(RELATIONS).await;
+    assert!(relations.len() > 100, "{}", relations.len());
+    let mut readable = 0;
+    for relation in relations.iter().flatten().flatten() {
+        for mode in MODES {
+            bob.sql("begin").await;
+            if bob.try_sql(&format!("lock table {relation} in {mode} mode")).await.is_ok() {
+                readable += 1;
+                let held = bob
+                    .rows("select distinct mode from pg_locks where pid = pg_backend_pid() and locktype = 'relation'")
+                    .await;
+                for lock in held.iter().flatten().flatten() {
+                    assert!(HARMLESS.contains(&lock.as_str()), "lock table {relation} in {mode} mode: {lock}");
+                }
+            }
+            bob.sql("rollback").await;
+        }
+        for (strength, clause) in [("update", ""), ("key share", " skip locked")] {
+            let sql = format!("select 1 from {relation} for {strength}{clause}");
+            let error = bob.try_sql(&sql).await.expect_err(&sql);
+            assert_eq!(error.code().code(), "42501", "{sql}: {error}");
+        }
+    }
+    // the views that are there to be read, and no more than their readers' lock
+    assert!(readable > 70, "{readable}");
+    assert_eq!(bob.told().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn no_statement_on_our_relations_but_reading_is_for_all() {
+    let database = Database::start().await;
+    database.install().await;
+    let client = database.connect().await;
+    client.sql("create role bob login; create schema bobs authorization bob; create role other").await;
+    let bob = database.connect_as("bob").await;
+    bob.sql("create function bobs.trap() returns trigger language plpgsql as 'begin return new; end'").await;
+    for relation in client.rows(RELATIONS).await.iter().flatten().flatten() {
+        for sql in [
+            format!("truncate {relation}"),
+            format!("comment on table {relation} is 'x'"),
+            format!("comment on view {relation} is 'x'"),
+            format!("alter table {relation} owner to bob"),
+            format!("alter table {relation} rename to x"),
+            format!("drop table {relation}"),
+            format!("drop view {relation}"),
+            format!("create index on {relation} ((1))"),
+            format!("create trigger trap after insert on {relation} for each statement execute function bobs.trap()"),
+            format!("create rule trap as on insert to {relation} do nothing"),
+            format!("create policy trap on {relation}"),
+            format!("create table bobs.child () inherits ({relation})"),
+            format!("create table bobs.refers (a int references {relation})"),
+            format!("reindex table {relation}"),
+            format!("cluster {relation}"),
+            format!("create publication bobs for table {relation}"),
+        ] {
+            let error = bob.try_sql(&sql).await.expect_err(&sql);
+            // refused for what it is, or for whose it is
+            let code = error.code().code().to_owned();
+            assert!(
+                ["42501", "42704", "42809", "0A000", "55000", "42P17", "42830", "42601", "42P16"]
+                    .contains(&code.as_str()),
+                "{sql}: {code} {error}"
+            );
+        }
+        // where he holds a right to it, a warning is all that it comes to
+        let _ = bob.try_sql(&format!("grant select on {relation} to other")).await;
+    }
+    let granted = "select count(*) from pg_class c, aclexplode(c.relacl) a where a.grantee = 'other'::regrole";
+    assert_eq!(client.text(granted).await, "0");
+    let columns = "select count(*) from pg_attribute a join pg_class c on c.oid = a.attrelid
+        where c.relnamespace in ('event'::regnamespace, 'meta'::regnamespace) and a.attacl is not null";
+    assert_eq!(client.text(columns).await, "0");
+}
