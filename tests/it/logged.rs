@@ -57,6 +57,9 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    // the seed stands in the failure's output; no file is left
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn an_observation_is_one_line_whatever_a_name_holds(a in text(), b in text()) {
         let why = Malformed { shape: "array", at: 7, reason: "unterminated quote" };

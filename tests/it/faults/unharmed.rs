@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::support::fault::{Backend, until};
 use crate::support::fault_ledger::Ledger;
 use crate::support::fault_pgbench::Pgbench;
-use crate::support::{Client, Database};
+use crate::support::{Client, Database, Tidewire};
 
 const CLIENTS: usize = 4;
 const EACH: usize = 200;
@@ -97,9 +97,11 @@ async fn writers_meet_no_error_and_no_wait_with_tidewire_at_work_dead_or_frozen(
 
 #[tokio::test]
 async fn writers_meet_no_error_when_the_slot_is_given_up_and_the_session_is_told_of_the_gap() {
-    let database = Database::start_with(&[("max_slot_wal_keep_size", "16MB")]).await;
+    // over TCP: into a Unix socket that a frozen program does not read the server cannot write its
+    // last word to the walsender's client, and ends neither the walsender nor the checkpoint
+    let database = Database::on_tcp(&[("max_slot_wal_keep_size", "16MB")]).await;
     let client = database.connect().await;
-    let mut tidewire = database.up().await;
+    let mut tidewire = Tidewire::up(&database.tcp_url()).await;
     let ledger = Ledger::open(&database).await;
     Pgbench::prepare(&client).await;
     client.sql("select event.sync()").await;
@@ -111,7 +113,7 @@ async fn writers_meet_no_error_when_the_slot_is_given_up_and_the_session_is_told
         } else {
             tidewire.kill().await;
             until("the slot is free", || async { Backend::Stream.find(&client).await.is_none() }).await;
-            tidewire = crate::support::Tidewire::spawn(&["--version"]);
+            tidewire = Tidewire::spawn(&["--version"]);
         }
         let is_lost = "select wal_status = 'lost' from pg_replication_slots";
         until("the slot is lost", || async {
@@ -127,7 +129,7 @@ async fn writers_meet_no_error_when_the_slot_is_given_up_and_the_session_is_told
         if frozen {
             tidewire.thaw();
         } else {
-            tidewire = database.up().await;
+            tidewire = Tidewire::up(&database.tcp_url()).await;
         }
         assert_clean(pgbench(&database).await.unwrap()).await;
         // by itself, within its first attempts
