@@ -49,7 +49,7 @@ pub const PANIC_VARIABLE: &str = "TIDEWIRE_PANIC";
 pub const SLOW_VARIABLE: &str = "TIDEWIRE_SLOW";
 
 /// The variable that makes a stop of the walk fail at each message with a word in it: `TIDEWIRE_FAIL=route:word`, or with
-/// `panic:route:word` by a panic. The stops are decode, diff, route and render.
+/// `panic:route:word` by a panic; `route.2:word` fails at the second change of the message. The stops are [`STOPS`].
 pub const FAIL_VARIABLE: &str = "TIDEWIRE_FAIL";
 
 /// The stops at which the walk can fail.
@@ -139,9 +139,17 @@ mod armed {
         }
     }
 
-    /// How, where, and the word.
-    static FAIL: OnceLock<Option<(bool, String, String)>> = OnceLock::new();
+    struct Fail {
+        is_panic: bool,
+        stop: String,
+        /// How often it is passed before, within a message.
+        before: u64,
+        word: String,
+    }
+
+    static FAIL: OnceLock<Option<Fail>> = OnceLock::new();
     static HAS_WORD: AtomicBool = AtomicBool::new(false);
+    static PASSED: AtomicU64 = AtomicU64::new(0);
 
     fn has(message: &[u8], word: &str) -> bool {
         message.windows(word.len()).any(|part| part == word.as_bytes())
@@ -152,20 +160,24 @@ mod armed {
             let text = std::env::var(super::FAIL_VARIABLE).ok()?;
             let rest = text.strip_prefix("panic:");
             let (stop, word) = rest.unwrap_or(&text).split_once(':')?;
-            Some((rest.is_some(), stop.to_owned(), word.to_owned()))
+            let (stop, nth) = stop.split_once('.').unwrap_or((stop, "1"));
+            let before = nth.parse::<u64>().ok()?.saturating_sub(1);
+            Some(Fail { is_panic: rest.is_some(), stop: stop.to_owned(), before, word: word.to_owned() })
         });
-        if let Some((_, _, word)) = fail {
-            HAS_WORD.store(has(message, word), Ordering::Relaxed);
+        if let Some(fail) = fail {
+            HAS_WORD.store(has(message, &fail.word), Ordering::Relaxed);
+            PASSED.store(0, Ordering::Relaxed);
         }
     }
 
     pub(super) fn fail(stop: &'static str) -> crate::error::Result<()> {
         debug_assert!(super::STOPS.contains(&stop), "{stop} is not in the list");
-        if let Some(Some((is_panic, at, _))) = FAIL.get()
-            && at == stop
+        if let Some(Some(fail)) = FAIL.get()
+            && fail.stop == stop
             && HAS_WORD.load(Ordering::Relaxed)
+            && PASSED.fetch_add(1, Ordering::Relaxed) >= fail.before
         {
-            assert!(!is_panic, "{stop} panics, as it was told to");
+            assert!(!fail.is_panic, "{stop} panics, as it was told to");
             let failed = format!("{stop} fails, as it was told to");
             return Err(crate::error::Error::new(crate::error::ErrorKind::Protocol, failed));
         }

@@ -59,6 +59,26 @@ async fn a_change_that_fails_at_any_stop_becomes_a_gap() {
 }
 
 #[tokio::test]
+async fn of_a_message_that_fails_in_its_middle_nothing_is_left() {
+    let database = Database::start().await;
+    let tidewire = Tidewire::up_armed(&database.url(), FAIL_VARIABLE, "panic:render.2:poison", &[]).await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, v text, w text); insert into t values (1, 'a', 'a')").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client.sql("begin; update t set v = 'b'; update t set v = 'poison', w = 'b'; update t set v = 'd'; commit").await;
+    let update = |v: &str| format!(r#"update table t 1 {{"v":"{v}"}}"#);
+    let expected = [update("b"), "gap change_failed".to_owned(), update("d")];
+    assert_eq!(held(&subscriber).await, expected);
+    assert_eq!(subscriber.told().await, expected);
+    let numbers: Vec<String> = subscriber.inbox().await.iter().map(|event| event.id()[17..].to_owned()).collect();
+    assert_eq!(numbers, ["00000001", "00000002", "00000003"]);
+    let total = "select max(total) = sum(bytes) from event.inbox";
+    assert_eq!(client.text(total).await, "t");
+    assert!(tidewire.stop().await.success());
+}
+
+#[tokio::test]
 async fn a_row_of_our_own_that_fails_is_a_gap_for_all() {
     let database = Database::start().await;
     let tidewire = Tidewire::up_armed(&database.url(), FAIL_VARIABLE, "panic:decode:poison", &[]).await;

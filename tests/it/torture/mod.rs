@@ -1,10 +1,14 @@
 //! Faults at random, from outside, all the while the oracle's writers write and its clients read; after each round everything
 //! is brought up and compared.
 //!
+//! Beside that, hostile input (`hostile`, `beside`).
+//!
 //! `make torture MINUTES=30 SEED=7` does it for that long and prints what it did and found; a few rounds are in `make test`.
 //! The seed decides what is written and which fault comes next; when exactly it hits is up to the machine.
 
+mod beside;
 mod fault;
+mod hostile;
 mod stage;
 mod table;
 
@@ -59,7 +63,9 @@ async fn torture() {
     let seed = seed();
     let minutes =
         std::env::var(MINUTES).map_or(DEFAULT_MINUTES, |minutes| minutes.parse().expect("a number of minutes"));
-    let ends = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
+    // a fifth of the time is for what is written, the rest for faults
+    beside::beside(seed, Duration::from_secs_f64(minutes * 12.0)).await;
+    let ends = Instant::now() + Duration::from_secs_f64(minutes * 48.0);
     let mut stage = Stage::set(seed).await;
     let mut tally = Tally::default();
     while tally.is_clean() && Instant::now() < ends {
