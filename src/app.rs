@@ -47,18 +47,16 @@ pub async fn serve(
     let mut was_ready = false;
     let mut stood_by = false;
     let mut pause = FIRST_PAUSE;
-    // outlives the attempts: a database that is found behind it was restored to an earlier time
-    let (delivered, _) = watch::channel(Delivered::default());
     let past = Past::default();
     while !stop.is_cancelled() {
         let mut is_ready = false;
         let started = Instant::now();
-        let attempt = serve_once(target, limits, hub, &stop, &mut stood_by, &delivered, &past, || {
+        let attempt = serve_once(target, limits, hub, &stop, &mut stood_by, &past, || {
             is_ready = true;
             ready();
         });
         let ended = Box::pin(attempt).await;
-        hub.reached(EventId { lsn: delivered.borrow().lsn, number: 0 });
+        hub.reached(EventId { lsn: past.delivered.borrow().lsn, number: 0 });
         let Err(failed) = ended else { return Ok(()) };
         was_ready |= is_ready;
         // what fails again at once is not what was mended by starting anew
@@ -84,6 +82,8 @@ pub async fn serve(
 /// What an attempt leaves behind for the next one.
 #[derive(Default)]
 struct Past {
+    /// A database that is found behind it was restored to an earlier time.
+    delivered: watch::Sender<Delivered>,
     failures: Failures,
     care: Care,
 }
@@ -94,7 +94,6 @@ async fn serve_once(
     hub: &Hub,
     stop: &CancellationToken,
     stood_by: &mut bool,
-    delivered: &watch::Sender<Delivered>,
     past: &Past,
     ready: impl FnOnce(),
 ) -> Result<()> {
@@ -114,7 +113,7 @@ async fn serve_once(
     };
     let canceller = target.canceller(&writer);
     let begun = tokio::select! {
-        begun = Box::pin(begin(target, limits, hub, writer, delivered, &past.failures)) => begun?,
+        begun = Box::pin(begin(target, limits, hub, writer, past)) => begun?,
         failed = lease.lost() => {
             canceller.cancel().await;
             return Err(failed);
@@ -133,14 +132,14 @@ async fn serve_once(
     let (asks, to_answer) = mpsc::channel(1);
     let (altered, to_check) = mpsc::unbounded_channel();
     let (waiting, to_prepare) = mpsc::unbounded_channel();
-    let moved = delivered.subscribe();
+    let moved = past.delivered.subscribe();
     let outlets = Outlets {
         batches,
         committed,
         asks,
         altered,
         waiting,
-        delivered: delivered.clone(),
+        delivered: past.delivered.clone(),
         steps: lease.steps(),
         failures: past.failures.clone(),
     };
@@ -235,25 +234,22 @@ struct Begun {
 }
 
 /// With the lease in hand: sees to it that no other session writes, and that everything is there. It may wait for as long as somebody's transaction is open.
-async fn begin(
-    target: &Target,
-    limits: &Limits,
-    hub: &Hub,
-    mut writer: db::Client,
-    delivered: &watch::Sender<Delivered>,
-    failures: &Failures,
-) -> Result<Begun> {
+async fn begin(target: &Target, limits: &Limits, hub: &Hub, mut writer: db::Client, past: &Past) -> Result<Begun> {
     slot::fence(&writer).await?;
     db::upkeep::check_limits(&writer, limits).await?;
     install::install(&mut writer, target.trust()).await?;
     db::quota::set_defaults(&writer, limits).await?;
     let slot = install::slot_name(&writer).await?;
     slot::free(&writer, &slot).await?;
-    let reached = delivered.borrow().done;
+    let reached = past.delivered.borrow().done;
     let done = prepare_slot(&mut writer, &slot, reached, hub).await?;
     // at once: a return that has been told must not be found, and told, again by the next attempt
-    delivered.send_replace(Delivered { lsn: done.id.lsn, done: done.id });
-    slot::hangs(&writer, done.id).await?.into_iter().for_each(|place| failures.add(place));
+    past.delivered.send_replace(Delivered { lsn: done.id.lsn, done: done.id });
+    if let Some(commits_at) = past.failures.take_unsendable() {
+        let sessions = slot::pass_over(&mut writer, &slot, commits_at, "unsendable").await?;
+        observe(&Observation::PassedOver { commits_at, sessions });
+    }
+    slot::hangs(&writer, done.id).await?.into_iter().for_each(|place| past.failures.add(place));
     crash::point("before_load");
     let (name, encoding) = db::encoding(&writer).await?;
     db::make_readable(&writer).await?;

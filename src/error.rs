@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Standby,
     /// The replication slot is gone or was invalidated.
     SlotLost,
+    /// The server cannot send a change: it ends the stream there whenever it comes to it.
+    Unsendable,
     /// Bytes from the database that the protocol does not allow.
     Protocol,
     /// A file, a process or the terminal failed.

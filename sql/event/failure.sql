@@ -9,7 +9,7 @@ create table event.failure (
 );
 comment on table event.failure is 'Changes that were set aside because they failed twice, in place of which sessions have a gap; the last thousand.';
 comment on column event.failure.id is 'The place of the change, as in an event''s id.';
-comment on column event.failure.stop is 'Where it failed: walk (decode, diff, route, encode) or write (the inbox).';
+comment on column event.failure.stop is 'Where it failed: read (the server cannot send the transaction), walk (decode, diff, route, encode) or write (the inbox).';
 comment on column event.failure.code is 'Why: an SQLSTATE, or malformed, panic, not_utf8, too_long, of_a_relation (its relation could not be read), before (it failed in another run).';
 
 create function event._note_failures(ids text[], stops text[], codes text[]) returns void
@@ -36,3 +36,34 @@ comment on table event.hang is 'Steps of the walk that did not end; the next wal
 comment on column event.hang.lsn is 'Where the transaction commits.';
 comment on column event.hang.message is 'The message''s number in it.';
 comment on column event.hang.kind is 'The message''s kind: the first byte of it.';
+
+create function event._pass_over(commits_at pg_lsn, code text) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    first_id constant text := event._event_id(commits_at, 0);
+    last_id constant text := event._event_id(commits_at, 4294967295);
+    told bigint;
+begin
+    -- Subscriptions and descriptions that the transaction made are not read either: they are taken from the tables. Those that were
+    -- made since are among them, and may match some changes from before; the gap says that this place is not exact.
+    lock table event.watched, event.subscription in share row exclusive mode;
+    told := event._tell_gap('change_failed', first_id, last_id);
+    insert into event.route (subscription_id, session_id, kind, relation, attnum, key, visible, durable)
+    select s.id, s.session_id, s.kind, s.relation, s.attnum, s.key, s.visible, s.durable
+    from event.subscription s where s.ended is null
+    on conflict (subscription_id) do nothing;
+    insert into event.described (relation, description)
+    select w.relation, w.description from event.watched w where w.description is not null
+    on conflict (relation) do nothing;
+    -- of what of it was stored before
+    update event.inbox i set last = true
+    from (select m.session_id, max(m.id) as id from event.inbox m where m.id > first_id and m.id <= last_id group by m.session_id) n
+    where i.session_id = n.session_id and i.id = n.id and not i.last;
+    perform event._note_failures(array[last_id], array['read'], array[code]);
+    return told;
+end
+$$;
+comment on function event._pass_over(pg_lsn, text) is
+    'A transaction cannot be read: tells every session of a gap in its place, and brings the engine''s copies up to date; returns how many sessions.';

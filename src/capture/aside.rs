@@ -38,6 +38,19 @@ impl Failures {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(place, TWICE);
     }
 
+    /// The server could not send the rest of the transaction that commits there.
+    pub(super) fn note_unsendable(&self, commits_at: Lsn) {
+        self.note((commits_at, 0, b'B'));
+    }
+
+    /// A transaction that the server failed to send twice; it is forgotten here.
+    pub fn take_unsendable(&self) -> Option<Lsn> {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = *failures.iter().find(|((_, _, kind), times)| *kind == b'B' && **times >= TWICE)?.0;
+        failures.remove(&place);
+        Some(place.0)
+    }
+
     /// It failed once more; whether that was at least the second time.
     fn note(&self, place: Place) -> bool {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -184,7 +184,7 @@ impl Capture {
                 () = until(self.pace.write_at()), if self.batch.has_work() && !self.writing => self.pace.write_on(),
                 () = until(self.pace.read_at()), if self.pace.read_at().is_some() => self.pace.read_on(),
                 item = self.stream.next(), if self.pace.read_at().is_none() && !(self.writing && self.is_full()) => {
-                    self.item(item?)?;
+                    self.item(self.sent(item)?)?;
                     self.meet_strangers(&outlets.asks).await?;
                     self.all_that_is_here(&outlets).await?;
                 }
@@ -211,7 +211,7 @@ impl Capture {
         while walked < MOST_AT_ONCE && !self.is_full() {
             match self.stream.next_here() {
                 Some(item) => {
-                    self.item(item?)?;
+                    self.item(self.sent(item)?)?;
                     self.meet_strangers(&outlets.asks).await?;
                     walked += 1;
                     looked = false;
@@ -284,6 +284,16 @@ impl Capture {
         self.stream.acknowledge(lsn);
         crash::point("after_acknowledge");
         self.delivered.send_modify(|delivered| delivered.lsn = lsn);
+    }
+
+    /// Notes at which transaction the server could not go on: it sends the transaction's begin before what it cannot send.
+    fn sent(&self, item: Result<Item>) -> Result<Item> {
+        if let (Err(failed), Some(open)) = (&item, &self.open)
+            && failed.kind() == ErrorKind::Unsendable
+        {
+            self.failures.note_unsendable(open.place().0);
+        }
+        item
     }
 
     fn item(&mut self, item: Item) -> Result<()> {

@@ -70,6 +70,23 @@ pub async fn hangs(client: &Client, done: EventId) -> Result<Vec<Place>> {
     rows.iter().map(place).collect()
 }
 
+/// Passes over a transaction that the server cannot send: every session is told of a gap. Returns how many. Should the program end before
+/// the slot is behind it, the next one comes to it again, and makes one gap of both.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn pass_over(client: &mut Client, slot: &str, commits_at: Lsn, code: &str) -> Result<u64> {
+    let transaction = client.transaction().await.map_err(error)?;
+    let sql = "select event._pass_over($1::text::pg_lsn, $2)";
+    let told = transaction.query_one(sql, &[&commits_at.to_string(), &code]).await.map_err(error)?.get::<_, i64>(0);
+    transaction.commit().await.map_err(error)?;
+    // a commit that starts before the confirmed place is not sent
+    let behind = Lsn(commits_at.0 + 1).to_string();
+    let sql = "select pg_replication_slot_advance($1, $2::text::pg_lsn)";
+    client.execute(sql, &[&slot, &behind]).await.map_err(error)?;
+    Ok(told.unsigned_abs())
+}
+
 /// The key of the advisory lock that the batch writer's session holds for as long as it lives: the bytes of "tidewrit".
 pub const WRITER_LOCK: i64 = i64::from_be_bytes(*b"tidewrit");
 

@@ -112,6 +112,7 @@ fn what_failed(kind: ErrorKind) -> &'static str {
         ErrorKind::SlotLost => "the replication slot was lost",
         ErrorKind::Standby => "another tidewire serves the database",
         ErrorKind::Protocol => "the database sent what cannot be read",
+        ErrorKind::Unsendable => "the server cannot send a change",
         ErrorKind::InvalidInput | ErrorKind::Io => "something failed",
     }
 }

@@ -191,6 +191,10 @@ pub(super) fn count(observation: &Observation<'_>) {
             counter!("tidewire_changes_set_aside_total").increment(1);
             gap(if *code == "not_utf8" { "not_utf8" } else { "change_failed" }, 1);
         }
+        Observation::PassedOver { sessions, .. } => {
+            counter!("tidewire_changes_set_aside_total").increment(1);
+            gap("change_failed", *sessions);
+        }
         Observation::Stranger { sessions, .. } => gap("partition_gone", *sessions),
         Observation::Retrying { .. } => counter!("tidewire_retries_total").increment(1),
         Observation::Stalled { .. } => counter!("tidewire_stalls_total").increment(1),

@@ -204,6 +204,13 @@ pub enum Observation<'a> {
         /// Why: a word of `event.failure.code`.
         code: &'a str,
     },
+    /// The server could not send a transaction, twice: it is passed over, and every session is told of a gap.
+    PassedOver {
+        /// Where it commits.
+        commits_at: Lsn,
+        /// How many sessions.
+        sessions: u64,
+    },
     /// The walk has been in one step for so long that it will not come back: the process ends.
     WalkHangs {
         /// Where the step's transaction commits.
@@ -326,6 +333,9 @@ fn write(observation: &Observation<'_>) {
         Observation::SetAside { id, stop, code } => {
             tracing::warn!("change {id} is set aside ({stop}: {code}): its subscribers are told of a gap");
         }
+        Observation::PassedOver { commits_at, sessions } => tracing::error!(
+            "the server cannot send the transaction that commits at {commits_at}: it is passed over, and {sessions} sessions are told of a gap"
+        ),
         Observation::WalkHangs { lsn, message, seconds } => tracing::error!(
             "the walk has been at message {message} of the transaction that commits at {lsn} for {seconds} s: the process ends, so that \
              another one may go on"

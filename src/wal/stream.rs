@@ -224,8 +224,12 @@ fn error(source: PgWireError) -> Error {
 }
 
 /// The client gives the server's error as text with its SQLSTATE (manual, appendix A) at the end.
+fn state(message: &str) -> &str {
+    message.rsplit_once("SQLSTATE ").map_or("", |(_, state)| state.trim_end_matches(')'))
+}
+
 fn server_kind(message: &str) -> ErrorKind {
-    let state = message.rsplit_once("SQLSTATE ").map_or("", |(_, state)| state.trim_end_matches(')'));
+    let state = state(message);
     match state {
         "28000" | "28P01" => ErrorKind::Authentication,
         "42501" => ErrorKind::Setup,
@@ -234,6 +238,8 @@ fn server_kind(message: &str) -> ErrorKind {
         // undefined_object: the slot (or the publication); object_not_in_prerequisite_state: it was invalidated
         "42704" if message.contains("replication slot") => ErrorKind::SlotLost,
         "55000" if message.contains("replication slot") => ErrorKind::SlotLost,
+        // data, limits (a row of over 1 GB), and what should not be
+        _ if ["22", "54", "XX"].iter().any(|class| state.starts_with(class)) => ErrorKind::Unsendable,
         _ => ErrorKind::Connection,
     }
 }
@@ -250,6 +256,7 @@ mod tests {
             ("cannot read from logical replication slot \"x\" (SQLSTATE 55000)", ErrorKind::SlotLost),
             ("replication slot \"x\" is active for PID 7 (SQLSTATE 55006)", ErrorKind::Standby),
             ("terminating connection due to administrator command (SQLSTATE 57P01)", ErrorKind::Connection),
+            ("out of memory (SQLSTATE 54000)", ErrorKind::Unsendable),
             ("must be superuser or replication role to start walsender (SQLSTATE 42501)", ErrorKind::Setup),
         ] {
             assert_eq!(server_kind(message), kind, "{message}");

@@ -160,3 +160,71 @@ async fn a_step_without_end_ends_the_process_and_is_not_tried_again() {
     assert_eq!(subscriber.told().await, expected);
     assert!(second.stop().await.success());
 }
+
+/// A type whose values can be stored and not written as text.
+const UNSENDABLE: &str = "create type odd;
+    create function odd_in(cstring) returns odd language internal immutable strict as 'int4in';
+    create function odd_out(odd) returns cstring language internal stable strict as 'enum_out';
+    create type odd (input = odd_in, output = odd_out, internallength = 4, passedbyvalue, alignment = int4);
+    create table o (id int primary key, v odd)";
+
+#[tokio::test]
+async fn a_transaction_that_the_server_cannot_send_is_a_gap_for_all() {
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql(UNSENDABLE).await;
+    client.sql("create table t (id int primary key, v text); create table u (id int primary key, v text)").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    subscriber.table("o").await;
+    let live = Subscriber::create(database.connect().await, "session_create(null, false)").await;
+    let mut live = live;
+    live.table("t").await;
+    client.sql("insert into t values (1, 'a')").await;
+    assert_eq!(subscriber.told().await.len(), 1);
+    // a part of it is stored before it comes to the row
+    let part = "insert into t select g, repeat('x', 1000) from generate_series(1001, 9000) g";
+    let subscribe = format!("select event.subscribe_table('{}', meta.relation_id('public', 'u'))", subscriber.session);
+    client
+        .sql(&format!(
+            "begin; {subscribe}; {part}; insert into o values (1, '7'); insert into t values (2, 'b'); commit"
+        ))
+        .await;
+    client.sql("insert into t values (3, 'c'); insert into u values (3, 'c')").await;
+    // the gap is told at the place at which it was found
+    let gaps = "select count(*) from event.journal j join event.inbox i using (id) where j.change = 'gap'";
+    client.until(gaps, "1").await;
+    let inbox = subscriber.inbox().await;
+    let shown: Vec<String> = inbox.iter().map(ToString::to_string).collect();
+    let expected = [insert(3, "c"), insert(3, "c").replace("table t", "table u"), "gap change_failed".to_owned()];
+    let before = shown.len() - expected.len();
+    assert_eq!(shown[before..], expected);
+    assert!(shown[..before].iter().all(|event| event.starts_with("insert table t")), "{before}");
+    assert_eq!(inbox.last().unwrap().json["from"].as_str().unwrap()[..16], inbox[before - 1].id()[..16]);
+    let mut ids: Vec<&str> = inbox.iter().map(|event| event.id()).collect();
+    assert!(ids.is_sorted());
+    ids.dedup();
+    assert_eq!(ids.len(), inbox.len());
+    let heard = live.told().await;
+    assert_eq!(heard.iter().filter(|told| *told == "gap change_failed").count(), 1);
+    assert_eq!(heard[heard.len() - 2], insert(3, "c"));
+    assert_eq!(tidewire.stderr().matches("trying again").count(), 2, "{}", tidewire.stderr());
+    tidewire.wait_for_log("it is passed over, and 2 sessions are told of a gap").await;
+    assert_eq!(client.text("select stop || ' ' || code from event.failure").await, "read unsendable");
+
+    // one that is killed at any time in between comes to it again
+    tidewire.kill().await;
+    client.sql("insert into o values (2, '7')").await;
+    client.sql("insert into t values (4, 'd')").await;
+    let mut tidewire = database.up().await;
+    for _ in 0..3 {
+        tidewire.wait_for_log("trying again").await;
+        tidewire.kill().await;
+        tidewire = database.up().await;
+    }
+    client.until(gaps, "2").await;
+    let after = held(&subscriber).await;
+    assert_eq!(after[shown.len()..], [insert(4, "d"), "gap change_failed".to_owned()]);
+    assert!(tidewire.stop().await.success());
+}
