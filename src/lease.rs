@@ -161,6 +161,11 @@ async fn keep(target: &Target, shared: &Shared, notify: &mpsc::UnboundedSender<N
     let client = target.connect_pinned().await?.client;
     let mut stands_by = false;
     while !slot::try_lock(&client).await? {
+        let evicted = slot::evict(&client).await?;
+        if evicted > 0 {
+            observe(&Observation::LockSquatted { sessions: evicted });
+            continue;
+        }
         if !stands_by {
             let _ = notify.send(Notice::StandingBy);
             stands_by = true;

@@ -232,22 +232,20 @@ $$;
 comment on function event._mirror(oid[], oid[]) is
     'Follows a change of these objects of these catalogs; NULL: of whatever there is. False: something is still to be followed.';
 
--- In the subscriber's transaction, before the mirror is published: what there is already is no news. One at a time, and whoever
--- locks what a view reads is not waited for: the subscriber is told that the catalog is busy.
+-- In upkeep's transaction, before the mirror is published: what there is already is no news. A lock on what a view reads is not waited
+-- for: upkeep tries again. No advisory lock is taken, since every role could hold it.
 create function event._fill_mirror(relation oid) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms'
 as $$
 begin
-    -- "tide", "meta"
-    perform pg_advisory_xact_lock(x'74696465'::int, x'6d657461'::int);
     perform event._compare(event._mirrors(relation));
 exception when lock_not_available then
     raise exception 'the catalog is busy'
         using errcode = 'lock_not_available',
-              detail = 'Another first subscription to it is not committed, or a table that a view reads is locked.',
+              detail = 'A table that a view reads is locked.',
               hint = 'Try again.';
 end
 $$;
-comment on function event._fill_mirror(oid) is 'Makes a mirror what is there, for the first who subscribes.';
+comment on function event._fill_mirror(oid) is 'Makes a mirror what is there, for the first subscription to it.';

@@ -23,6 +23,27 @@ pub async fn try_lock(client: &Client) -> Result<bool> {
     Ok(client.query_one("select pg_try_advisory_lock($1)", &[&LOCK]).await.map_err(error)?.get(0))
 }
 
+/// Every role can hold, or wait for, an advisory lock. Sessions whose role has the rights neither of the schemas' owner nor of this one are
+/// no program that serves: they are ended, all at once, so that none of them gets the lock from another. Returns how many; none where this
+/// role may not do that.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn evict(client: &Client) -> Result<u64> {
+    let sql = "select l.pid, pg_terminate_backend(l.pid, 1000) from pg_locks l join pg_stat_activity a on a.pid = l.pid
+               where l.locktype = 'advisory' and l.objsubid = 1
+                 and l.database = (select d.oid from pg_database d where d.datname = current_database())
+                 and (l.classid::bigint << 32 | l.objid::bigint) = $1
+                 and not pg_has_role(a.usesysid, (select r.oid from pg_roles r where r.rolname = current_user), 'usage')
+                 and not exists (select from pg_namespace n
+                                 where n.nspname = 'event' and pg_has_role(a.usesysid, n.nspowner, 'usage'))
+               order by l.granted";
+    match client.execute(sql, &[&LOCK]).await.map_err(error) {
+        Err(failed) if failed.kind() == ErrorKind::Setup => Ok(0),
+        evicted => evicted,
+    }
+}
+
 /// The server ends the connection that holds the lease when it has heard nothing for this long: the program's machine may be gone
 /// without a word, or the process may be frozen. A standby has then taken over within five seconds.
 const LEASE: &str =

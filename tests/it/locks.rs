@@ -103,3 +103,29 @@ async fn no_statement_on_our_relations_but_reading_is_for_all() {
         where c.relnamespace in ('event'::regnamespace, 'meta'::regnamespace) and a.attacl is not null";
     assert_eq!(client.text(columns).await, "0");
 }
+
+/// Every role can hold an advisory lock, and a queue of sessions can hand it on.
+#[tokio::test]
+async fn a_role_with_connect_cannot_keep_the_lease() {
+    let database = Database::start().await;
+    database.install().await;
+    let client = database.connect().await;
+    client.sql("create role bob login; create table t (id int primary key)").await;
+    let key = "x'7469646577697265'::bigint";
+    let mut sessions = Vec::new();
+    for _ in 0..6 {
+        let bob = database.connect_as("bob").await;
+        sessions.push(tokio::spawn(async move {
+            let _ = bob.simple_query(&format!("select pg_advisory_lock({key})")).await;
+            std::future::pending::<()>().await;
+        }));
+    }
+    client.until("select count(*) from pg_locks where locktype = 'advisory' and objsubid = 1", "6").await;
+    let tidewire = database.up().await;
+    tidewire.wait_for_log("held the lock by which Tidewire knows that it is alone").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client.sql("insert into t values (1)").await;
+    assert_eq!(subscriber.told().await, [r#"insert table t 1 {"id":1}"#]);
+    sessions.iter().for_each(tokio::task::JoinHandle::abort);
+}
