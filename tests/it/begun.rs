@@ -22,7 +22,6 @@ async fn when_begin_fails_nothing_of_the_batch_is_done_by_itself() {
     client.sql("insert into t values (1)").await;
     assert_eq!(subscriber.told().await, [r#"insert table t 1 {"id":1}"#]);
     assert_eq!(proxy.cuts(), 1);
-    tidewire.wait_for_log("trying again").await;
     let together = "select count(*) from event.inbox i
                     join event.journal j on j.id = i.id and j.xmin = i.xmin
                     join event.progress p on left(event._event_id(p.lsn, 0), 16) = left(i.id, 16) and p.xmin = i.xmin";
