@@ -67,7 +67,9 @@ pub async fn run(
                 () = &mut rest, if !is_rested => is_rested = true,
                 // a subscriber waits: at once
                 Some(relation) = waiting.recv() => {
-                    let outcome = async { pending.prepare_now(connected(&target, &mut client).await?, relation).await };
+                    let mut relations = vec![relation];
+                    relations.extend(std::iter::from_fn(|| waiting.try_recv().ok()));
+                    let outcome = async { pending.prepare_now(connected(&target, &mut client).await?, relations).await };
                     if let Err(failed) = outcome.await {
                         observe(&Observation::UpkeepFailed { error: &failed });
                     }

@@ -14,8 +14,9 @@ use crate::observe::{Observation, observe};
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The stream is ahead of what can be seen by a few microseconds, rarely milliseconds; beyond these looks the next run of upkeep finds it.
-const LOOKS: u32 = 50;
+/// The stream is ahead of what can be seen by microseconds, rarely a millisecond. Behind a restart it brings subscriptions that took effect
+/// long ago, for which every look is in vain: so there are few, and what they miss the next run of upkeep finds.
+const LOOKS: u32 = 4;
 const LOOK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Tables that were busy.
@@ -43,17 +44,19 @@ impl Pending {
         Ok(())
     }
 
-    /// Prepares a table for a subscription that has just committed, unless the table was busy a moment ago.
-    pub(super) async fn prepare_now(&mut self, client: &db::Client, relation: u32) -> Result<()> {
-        if self.busy.contains_key(&relation) {
-            return Ok(());
-        }
-        for _ in 0..LOOKS {
-            match upkeep::prepare(client, relation).await? {
-                upkeep::Prepared::Nobody => tokio::time::sleep(LOOK_PAUSE).await,
-                prepared => {
-                    self.note(relation, prepared);
-                    break;
+    /// Prepares tables for subscriptions that have just committed, but for those that were busy a moment ago.
+    pub(super) async fn prepare_now(&mut self, client: &db::Client, mut relations: Vec<u32>) -> Result<()> {
+        relations.sort_unstable();
+        relations.dedup();
+        relations.retain(|relation| !self.busy.contains_key(relation));
+        for relation in relations {
+            for _ in 0..LOOKS {
+                match upkeep::prepare(client, relation).await? {
+                    upkeep::Prepared::Nobody => tokio::time::sleep(LOOK_PAUSE).await,
+                    prepared => {
+                        self.note(relation, prepared);
+                        break;
+                    }
                 }
             }
         }
