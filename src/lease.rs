@@ -3,7 +3,7 @@
 //! It is a module of its own because it runs on a thread of its own. Whatever keeps the walk busy, the lease is renewed: a slow step
 //! is slow, and the server does not take the program for dead.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -39,6 +39,8 @@ const STACK_BYTES: usize = 512 << 10;
 /// Where the walk is: written by the walk, read by the thread.
 #[derive(Debug, Default)]
 pub struct Steps {
+    /// There is nothing to do but to wait for the stream.
+    rests: AtomicBool,
     /// Odd within a step.
     turn: AtomicU64,
     lsn: AtomicU64,
@@ -57,7 +59,13 @@ impl Steps {
 
     /// It is done.
     pub fn leave(&self) {
+        // even again, and another number than before
         self.turn.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether all that came is done, and nothing is being written.
+    pub fn rest(&self, rests: bool) {
+        self.rests.store(rests, Ordering::Relaxed);
     }
 
     fn within(&self) -> Option<u64> {
@@ -181,7 +189,9 @@ async fn keep(target: &Target, shared: &Shared, notify: &mpsc::UnboundedSender<N
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
         let slot = shared.slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        unstreamed = if slot::renew(&client, slot.as_deref()).await? { 0 } else { unstreamed + 1 };
+        let is_streamed = slot::renew(&client, slot.as_deref()).await?;
+        // what came before the stream's end is worked on; the walk comes to the end by itself
+        unstreamed = if is_streamed || !shared.steps.rests.load(Ordering::Relaxed) { 0 } else { unstreamed + 1 };
         if unstreamed == UNSTREAMED {
             return Err(Error::new(ErrorKind::Connection, "the server does not stream any more"));
         }

@@ -85,6 +85,7 @@ impl Capture {
         if self.failures.is_known(place) {
             return self.set_aside(bytes, "walk", "before");
         }
+        self.steps.rest(false);
         self.steps.enter(place);
         let walked = match self.converted(bytes) {
             Ok(None) => self.attempt(bytes, place),

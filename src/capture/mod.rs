@@ -177,6 +177,7 @@ impl Capture {
                 break;
             }
             crash::point("before_receive");
+            self.steps.rest(!self.writing && !self.batch.has_work());
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !stop.is_cancelled() => {}

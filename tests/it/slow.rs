@@ -34,3 +34,20 @@ async fn a_step_of_ten_seconds_is_slow_and_no_restart() {
     assert_eq!(Outside::of(&first).await.get("/ready").await.0, 200);
     assert!(second.stop().await.success() && first.stop().await.success());
 }
+
+#[tokio::test]
+async fn a_slow_step_is_done_though_the_stream_ended_meanwhile() {
+    let database = Database::start_with(&[("wal_sender_timeout", "2s")]).await;
+    let tidewire = Tidewire::up_armed(&database.url(), SLOW_VARIABLE, "8000:slowly", &[]).await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, v text)").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client.sql("insert into t values (1, 'slowly')").await;
+    until("the server ends the stream", || async { Backend::Stream.find(&client).await.is_none() }).await;
+    client.sql("insert into t values (2, 'after')").await;
+    let told = [(1, "slowly"), (2, "after")].map(|(id, v)| format!(r#"insert table t {id} {{"id":{id},"v":"{v}"}}"#));
+    assert_eq!(subscriber.told().await, told);
+    assert!(!tidewire.stderr().contains("the server does not stream any more"), "{}", tidewire.stderr());
+    assert!(tidewire.stop().await.success());
+}
