@@ -45,7 +45,7 @@ pub const VARIABLE: &str = "TIDEWIRE_CRASH";
 pub const PANIC_VARIABLE: &str = "TIDEWIRE_PANIC";
 
 /// The variable that makes the walk slow, once: `TIDEWIRE_SLOW=10000:word` has it compute for ten seconds at the first message with that
-/// word in it.
+/// word in it; `10000:word*` at each.
 pub const SLOW_VARIABLE: &str = "TIDEWIRE_SLOW";
 
 /// The variable that makes a stop of the walk fail at each message with a word in it: `TIDEWIRE_FAIL=route:word`, or with
@@ -132,8 +132,8 @@ mod armed {
             Some((Duration::from_millis(milliseconds.parse().ok()?), word.to_owned()))
         });
         if let Some((time, word)) = slow
-            && has(message, word)
-            && !WAS_SLOW.swap(true, Ordering::Relaxed)
+            && has(message, word.trim_end_matches('*'))
+            && (!WAS_SLOW.swap(true, Ordering::Relaxed) || word.ends_with('*'))
         {
             std::thread::sleep(*time);
         }

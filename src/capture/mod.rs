@@ -61,6 +61,7 @@ pub struct Capture {
     strangers: Vec<Stranger>,
     steps: Arc<Steps>,
     failures: Failures,
+    is_stream_over: bool,
     encoding: Option<Arc<Encoding>>,
 }
 
@@ -161,6 +162,7 @@ impl Capture {
             strangers: Vec::new(),
             steps: Arc::clone(&outlets.steps),
             failures: outlets.failures.clone(),
+            is_stream_over: false,
             encoding: known.encoding.map(Arc::new),
         }
     }
@@ -170,11 +172,30 @@ impl Capture {
     /// # Errors
     /// Those of the stream and of the connection; a writer that went away is [`ErrorKind::Connection`], and says itself why.
     pub async fn run(mut self, mut outlets: Outlets, stop: CancellationToken) -> Result<()> {
+        match self.walk(&mut outlets, &stop).await {
+            Ok(()) => {
+                observe(&Observation::Stopping);
+                self.write_the_rest(&mut outlets).await?;
+                self.stream.close().await;
+                Ok(())
+            }
+            Err(failed) => {
+                // What was read is not read again: a step that takes longer than the server waits for us would be taken for ever.
+                if self.is_stream_over {
+                    self.end_piece();
+                    self.write_the_rest(&mut outlets).await?;
+                }
+                Err(failed)
+            }
+        }
+    }
+
+    async fn walk(&mut self, outlets: &mut Outlets, stop: &CancellationToken) -> Result<()> {
         loop {
-            self.hand_over(&outlets).await?;
+            self.hand_over(outlets).await?;
             // A transaction that is being read is read to its end, or to the end of a piece: the server sends it at once.
             if stop.is_cancelled() && (self.open.is_none() || !self.batch.has_work()) {
-                break;
+                return Ok(());
             }
             crash::point("before_receive");
             self.steps.rest(!self.writing && !self.batch.has_work());
@@ -185,22 +206,24 @@ impl Capture {
                 () = until(self.pace.write_at()), if self.batch.has_work() && !self.writing => self.pace.write_on(),
                 () = until(self.pace.read_at()), if self.pace.read_at().is_some() => self.pace.read_on(),
                 item = self.stream.next(), if self.pace.read_at().is_none() && !(self.writing && self.is_full()) => {
-                    self.item(self.sent(item)?)?;
+                    let item = self.sent(item)?;
+                    self.item(item)?;
                     self.meet_strangers(&outlets.asks).await?;
-                    self.all_that_is_here(&outlets).await?;
+                    self.all_that_is_here(outlets).await?;
                 }
             }
         }
-        observe(&Observation::Stopping);
+    }
+
+    async fn write_the_rest(&mut self, outlets: &mut Outlets) -> Result<()> {
         self.pace.write_on();
-        self.hand_over(&outlets).await?;
+        self.hand_over(outlets).await?;
         while self.writing {
             let committed = outlets.committed.recv().await;
             self.committed(committed)?;
             self.pace.write_on();
-            self.hand_over(&outlets).await?;
+            self.hand_over(outlets).await?;
         }
-        self.stream.close().await;
         Ok(())
     }
 
@@ -212,7 +235,8 @@ impl Capture {
         while walked < MOST_AT_ONCE && !self.is_full() {
             match self.stream.next_here() {
                 Some(item) => {
-                    self.item(self.sent(item)?)?;
+                    let item = self.sent(item)?;
+                    self.item(item)?;
                     self.meet_strangers(&outlets.asks).await?;
                     walked += 1;
                     looked = false;
@@ -233,7 +257,7 @@ impl Capture {
 
     /// Gives the batch to the writer if it is free, at the end of a transaction or when the batch is full.
     async fn hand_over(&mut self, outlets: &Outlets) -> Result<()> {
-        if self.writing || (self.open.is_some() && !self.is_full()) {
+        if self.writing || (self.open.is_some() && !self.is_full() && !self.is_stream_over) {
             return Ok(());
         }
         if self.batch.has_work() {
@@ -288,7 +312,8 @@ impl Capture {
     }
 
     /// Notes at which transaction the server could not go on: it sends the transaction's begin before what it cannot send.
-    fn sent(&self, item: Result<Item>) -> Result<Item> {
+    fn sent(&mut self, item: Result<Item>) -> Result<Item> {
+        self.is_stream_over |= item.is_err();
         if let (Err(failed), Some(open)) = (&item, &self.open)
             && failed.kind() == ErrorKind::Unsendable
         {

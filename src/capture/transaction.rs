@@ -196,7 +196,14 @@ impl Capture {
 
     /// A batch that fills up in the middle of a transaction is a piece of it.
     pub(super) fn note_piece(&mut self) {
-        if self.batch.is_full(true)
+        if self.batch.is_full(true) {
+            self.end_piece();
+        }
+    }
+
+    /// What the batch has of the open transaction is a piece of it.
+    pub(super) fn end_piece(&mut self) {
+        if self.batch.has_work()
             && let Some(open) = &self.open
             && self.batch.xids.last() != Some(&open.begin.xid)
         {

@@ -38,7 +38,7 @@ async fn a_step_of_ten_seconds_is_slow_and_no_restart() {
 #[tokio::test]
 async fn a_slow_step_is_done_though_the_stream_ended_meanwhile() {
     let database = Database::start_with(&[("wal_sender_timeout", "2s")]).await;
-    let tidewire = Tidewire::up_armed(&database.url(), SLOW_VARIABLE, "8000:slowly", &[]).await;
+    let tidewire = Tidewire::up_armed(&database.url(), SLOW_VARIABLE, "6000:slowly*", &[]).await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key, v text)").await;
     let mut subscriber = Subscriber::open(&database).await;
