@@ -99,7 +99,7 @@ async fn an_install_by_a_lesser_role_is_used_where_the_user_says_so() {
         .sql("create role \"Tide's\" login replication; create role ann login; create role boss login createrole")
         .await;
     client.sql("grant create on database postgres to \"Tide's\"; create table t (id int primary key); grant select on t to ann").await;
-    let url = format!("host=127.0.0.1 port={} user='Tide\\'s' dbname=postgres", database.cluster.port());
+    let url = database.url_as("Tide%27s");
     let installed = tidewire(&["install", "--database-url", &url]).await;
     assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
     let hint = r#"Connect as "Tide's"; or add --trust-owner 'Tide'\''s' if that role installed Tidewire"#;

@@ -2,8 +2,8 @@
 
 use tidewire::crash::SLOW_VARIABLE;
 
-use crate::support::fault::{Backend, until};
-use crate::support::{Database, Outside, Subscriber, Tidewire};
+use crate::support::fault::{Backend, until, until_within};
+use crate::support::{Database, Outside, PATIENCE, Subscriber, Tidewire};
 
 #[tokio::test]
 async fn a_step_of_ten_seconds_is_slow_and_no_restart() {
@@ -36,18 +36,25 @@ async fn a_step_of_ten_seconds_is_slow_and_no_restart() {
 }
 
 #[tokio::test]
-async fn a_slow_step_is_done_though_the_stream_ended_meanwhile() {
-    let database = Database::start_with(&[("wal_sender_timeout", "2s")]).await;
-    let tidewire = Tidewire::up_armed(&database.url(), SLOW_VARIABLE, "6000:slowly*", &[]).await;
+async fn a_slow_transaction_is_done_though_the_stream_ends() {
+    const ROWS: usize = 30;
+    // eight messages are read ahead: the server hears nothing meanwhile, and ends the stream several times
+    let database = Database::start_with(&[("wal_sender_timeout", "1s")]).await;
+    let tidewire = Tidewire::up_armed(&database.url(), SLOW_VARIABLE, "300:slowly*", &[]).await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key, v text)").await;
-    let mut subscriber = Subscriber::open(&database).await;
+    let subscriber = Subscriber::open(&database).await;
     subscriber.table("t").await;
-    client.sql("insert into t values (1, 'slowly')").await;
-    until("the server ends the stream", || async { Backend::Stream.find(&client).await.is_none() }).await;
-    client.sql("insert into t values (2, 'after')").await;
-    let told = [(1, "slowly"), (2, "after")].map(|(id, v)| format!(r#"insert table t {id} {{"id":{id},"v":"{v}"}}"#));
-    assert_eq!(subscriber.told().await, told);
+    client.sql(&format!("insert into t select g, 'slowly' from generate_series(1, {ROWS}) g")).await;
+    client.sql("insert into t values (0, 'after')").await;
+    let held = format!("select count(*) from event.inbox where session_id = '{}'", subscriber.session);
+    let all = || async { client.text(&held).await == (ROWS + 1).to_string() };
+    until_within("all has arrived", 3 * PATIENCE, all).await;
+    let ids: Vec<String> = subscriber.inbox().await.iter().map(|event| event.key().concat()).collect();
+    let expected: Vec<String> = (1..=ROWS).chain([0]).map(|id| id.to_string()).collect();
+    assert_eq!(ids, expected);
+    assert_eq!(subscriber.last_ids().await.len(), 2);
+    assert!(tidewire.stderr().contains("trying again"), "the stream did not end");
     assert!(!tidewire.stderr().contains("the server does not stream any more"), "{}", tidewire.stderr());
     assert!(tidewire.stop().await.success());
 }
