@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-/// The text with `\u000a` and the like in place of each character that [`is_unsafe`].
+/// The text with `\u000a` and the like in place of each character that is not safe to print.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
