@@ -49,9 +49,9 @@ async fn no_event_is_out_before_its_row_can_be_selected() {
             create table later (id int primary key, v int);
             create table leaf (v int, id int not null);
             create table root (id int primary key, v int) partition by range (id);
-            select subscribe_table(meta.relation_id('public', 'root'));
+            select watch('root'); select subscribe_table(meta.relation_id('public', 'root'));
             alter table root attach partition leaf for values from (0) to (10);
-            select subscribe_table(meta.relation_id('public', 'later'));
+            select watch('later'); select subscribe_table(meta.relation_id('public', 'later'));
             insert into later values (2, 2); update later set v = 3;
             insert into root values (4, 4); update root set v = 5;
             alter table root rename to trunk; update trunk set v = 6; commit";
