@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Capture;
 use super::relations::Known;
 use super::transaction::Open;
-use crate::crash;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{Entry, Mark, SetAside};
 use crate::observe::{Observation, observe};
@@ -119,9 +118,6 @@ impl Capture {
     }
 
     fn attempt(&mut self, bytes: &[u8], place: Place) -> Result<()> {
-        if self.news_at().is_some() {
-            crash::slow(bytes);
-        }
         let before = self.before();
         let Err((_, error)) = self.once(bytes) else { return Ok(()) };
         if !self.can_be_undone(bytes) {
