@@ -107,7 +107,7 @@ async fn assert_rests(client: &Client, tidewire: &Tidewire) {
     client.sql("select event.sync()").await;
     // upkeep follows the last thing that happened
     let kept_up = format!(
-        "select bool_and(state = 'idle') and bool_or(query ~ '_tell_skipped|_drop_partitions' and state_change > '{mark}')
+        "select bool_and(state = 'idle') and bool_or(query ~ '_tell_skipped|event._near' and state_change > '{mark}')
          from pg_stat_activity where application_name = 'tidewire' and backend_type = 'client backend'"
     );
     wait_until(client, &kept_up).await;
