@@ -52,13 +52,16 @@ fn relation(oid: u32, name: &str, columns: &[Column]) -> Arc<Relation> {
             Some(element) => format!(r#"{{"array":{{"scalar":{element}}},"delimiter":","}}"#),
             None => format!(r#"{{"scalar":{type_oid}}}"#),
         };
-        format!(r#"{{"name":"{name}","attnum":{attnum},"shape":{shape}}}"#)
+        format!(r#"{{"name":"{name}","attnum":{attnum},"type":{type_oid},"shape":{shape}}}"#)
     });
+    let natts = columns.len();
     let described = described.collect::<Vec<_>>().join(",");
-    let description = format!(r#"{{"schema":"public","name":"{name}","key":[1],"columns":[{described}]}}"#);
+    let description =
+        format!(r#"{{"schema":"public","name":"{name}","natts":{natts},"key":[1],"columns":[{described}]}}"#);
     let description: Description = serde_json::from_str(&description).unwrap();
     let columns = columns.iter().map(|&(name, type_oid, _)| RelationColumn { name, type_oid }).collect();
-    Arc::new(description.join(oid, &RelationBody { oid, schema: "public", name, identity: b'f', columns }))
+    let body = RelationBody { oid, schema: "public", name, identity: b'f', columns };
+    Arc::new(description.join(oid, &body, &description.number(&body, Some(&description))))
 }
 
 /// A row of `person`.

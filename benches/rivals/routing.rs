@@ -125,7 +125,7 @@ fn look_up(index: &mut Index, is_row: bool, count: u64) -> f64 {
     let begun = Instant::now();
     for (place, key) in places.iter().zip(&keys) {
         let relation = if is_row { 16384 } else { 16384 + *place as u32 };
-        let found = index.on_update(relation, std::iter::once(&key[..]), 2);
+        let found = index.on_update(relation, std::iter::once(&key[..]), 2, true);
         hits += black_box(found).len() as u64;
     }
     let nanoseconds = begun.elapsed().as_nanos() as f64 / LOOKUPS as f64;

@@ -131,7 +131,7 @@ impl<'a> Walk<'a> {
         let root = self.descriptions.iter().find(|(_, description)| of_partition(description));
         let described = root.or_else(|| self.descriptions.get_key_value(&oid));
         let relation = Arc::new(match described {
-            Some((table, description)) => description.join(*table, body),
+            Some((table, description)) => description.join(*table, body, &description.number(body, Some(description))),
             None => undescribed(body),
         });
         self.relations.insert(oid, Arc::clone(&relation));

@@ -3,62 +3,63 @@
 
 create function event._on_ddl() returns event_trigger
 language plpgsql security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set lc_messages = 'C'
 set lock_timeout = '200ms'
 as $$
 declare
     touched oid[];
-    step text;
+    types oid[];
     failed text;
 begin
     begin
         if not exists (select from event.watched) then
             return;
-        end if;
-        if tg_tag in ('GRANT', 'REVOKE') then
-            perform event._recheck(null);
+        elsif tg_tag in ('GRANT', 'REVOKE') then
+            perform event._recheck(r)
+            from (select distinct c.object_type from pg_event_trigger_ddl_commands() c where c.object_type in ('TABLE', 'SCHEMA')) g
+            cross join lateral event._granted(g.object_type = 'SCHEMA') r;
             return;
-        end if;
-        if tg_tag in ('CREATE PUBLICATION', 'ALTER PUBLICATION') then
+        elsif tg_tag in ('CREATE PUBLICATION', 'ALTER PUBLICATION') then
             -- What is done to our own is our doing, or tidewire check tells.
             if exists (select from pg_event_trigger_ddl_commands() c
                        where c.object_identity !~ '(^|in publication )tidewire$') then
                 perform event._spare_writers(null);
             end if;
             return;
+        elsif tg_event = 'sql_drop' then
+            -- what ALTER drops is a part of what it alters
+            if tg_tag not like 'ALTER %' then
+                select array_agg(d.objid) filter (where d.classid = 'pg_class'::regclass) into touched
+                from pg_event_trigger_dropped_objects() d where not d.is_temporary;
+            end if;
+        else
+            select array_agg(c.objid) filter (where c.classid = 'pg_class'::regclass),
+                   array_agg(c.objid) filter (where c.classid = 'pg_type'::regclass)
+            into touched, types
+            from pg_event_trigger_ddl_commands() c where c.schema_name is distinct from 'pg_temp';
+            if tg_tag = 'ALTER SCHEMA' then
+                touched := touched || array(
+                    select r.oid from pg_event_trigger_ddl_commands() c join pg_class r on r.relnamespace = c.objid
+                    where c.classid = 'pg_namespace'::regclass and r.relkind in ('r', 'p'));
+            elsif tg_tag = 'ALTER EXTENSION' then
+                touched := array(select w.relation from event.watched w);
+            end if;
         end if;
-        -- What was dropped is not among the commands, and a type may be part of any table.
-        if exists (select from pg_event_trigger_ddl_commands())
-           and not exists (select from pg_event_trigger_ddl_commands() c
-                           left join pg_class r on c.classid = 'pg_class'::regclass and r.oid = c.objid
-                           where r.relkind in ('r', 'p', 'i', 'S') is not true) then
-            touched := array(select distinct coalesce(pg_partition_root(c.objid)::oid, c.objid)
-                             from pg_event_trigger_ddl_commands() c);
+        touched := event._concerned(touched, types);
+        if touched is not null then
+            -- row-level security, the owner, the schema
+            failed := event._follow(touched, tg_tag in ('ALTER TABLE', 'ALTER SCHEMA'));
         end if;
-    exception when others then
+        if tg_tag = 'DROP OWNED' and tg_event = 'sql_drop' then
+            perform event._recheck(null);
+        end if;
+    exception when query_canceled or others then
+        -- a statement_timeout; what its user cancels is cancelled
+        if sqlerrm ~ 'user request' then
+            raise;
+        end if;
         failed := sqlerrm;
     end;
-    if failed is null then
-        -- Each by itself: what keeps one from being done must not keep the others from it.
-        foreach step in array array['redescribe', 'end', 'spare', 'identify', 'recheck'] loop
-            begin
-                if step = 'redescribe' then
-                    perform event._redescribe(touched);
-                elsif step = 'end' then
-                    perform event._end_subscriptions();
-                elsif step = 'spare' then
-                    perform event._spare_writers(touched);
-                elsif step = 'identify' then
-                    failed := nullif(concat_ws('; ', failed, (select string_agg(event._identify(r), '; ') from event._unidentified() r)), '');
-                elsif tg_tag in ('ALTER TABLE', 'ALTER SCHEMA', 'DROP OWNED') then
-                    -- row-level security, the owner, the schema
-                    perform event._recheck(r) from unnest(coalesce(touched, '{null}')) r;
-                end if;
-            exception when others then
-                failed := coalesce(failed, sqlerrm);
-            end;
-        end loop;
-    end if;
     if failed is not null then
         begin
             insert into event.overdue default values;
@@ -72,18 +73,20 @@ end
 $$;
 comment on function event._on_ddl() is 'Ends subscriptions of what was dropped or may not be seen any more, and gives new partitions of watched tables their replica identity.';
 
-create event trigger tidewire_ddl on ddl_command_end
-    when tag in ('ALTER TABLE', 'CREATE TABLE', 'CREATE TABLE AS', 'ALTER SCHEMA', 'ALTER TYPE',
-                 'DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP DOMAIN', 'DROP COLLATION', 'DROP FUNCTION',
-                 'DROP EXTENSION', 'GRANT', 'REVOKE', 'CREATE PUBLICATION', 'ALTER PUBLICATION')
-    execute function event._on_ddl();
+-- Of any command: a table may be made, or altered, by many (CREATE SCHEMA, ALTER INDEX, whose object may be a table). Also where
+-- triggers do not fire, since a schema change there is one all the same.
+create event trigger tidewire_ddl on ddl_command_end execute function event._on_ddl();
 comment on event trigger tidewire_ddl is 'Tidewire follows schema changes of watched tables.';
+create event trigger tidewire_ddl_drop on sql_drop execute function event._on_ddl();
+comment on event trigger tidewire_ddl_drop is 'Tidewire follows what is dropped of watched tables.';
+alter event trigger tidewire_ddl enable always;
+alter event trigger tidewire_ddl_drop enable always;
 
 -- The catalog's mirrors, as far as it is plain what a command touched; the rest is upkeep's, which compares whatever changed. Dropped objects
 -- are among what sql_drop tells, all others among the commands.
 create function event._on_catalog() returns event_trigger
 language plpgsql security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set lc_messages = 'C'
 set lock_timeout = '200ms'
 as $$
 declare
@@ -137,6 +140,9 @@ begin
     end if;
 -- also when the writer's own statement_timeout ends it: then the DDL could never be done
 exception when query_canceled or others then
+    if sqlerrm ~ 'user request' then
+        raise;
+    end if;
     raise warning 'tidewire could not follow this schema change at once: %', sqlerrm
         using hint = 'The running program looks again within seconds.';
 end
@@ -147,3 +153,5 @@ create event trigger tidewire_catalog on ddl_command_end execute function event.
 comment on event trigger tidewire_catalog is 'Tidewire tells subscribers of the catalog.';
 create event trigger tidewire_catalog_drop on sql_drop execute function event._on_catalog();
 comment on event trigger tidewire_catalog_drop is 'Tidewire tells subscribers of the catalog what was dropped.';
+alter event trigger tidewire_catalog enable always;
+alter event trigger tidewire_catalog_drop enable always;

@@ -71,6 +71,7 @@ declare
     -- A row has at most 1600 columns. A type that is made of one such is told, and a table that has two of them.
     most_of_column constant integer := 1600;
     room integer := 3200;
+    generated_too constant boolean := current_setting('server_version_num')::int >= 180000;
     attribute record;
     part_room integer;
     part_left integer;
@@ -81,7 +82,10 @@ begin
         select a.attname, a.attnum, a.atttypid, t.typtype in ('b', 'e', 'r', 'm') and t.typname <> 'hstore'
                and (t.typsubscript <> 'array_subscript_handler'::regproc or t.oid in (22, 30)) as is_plain
         from pg_attribute a join pg_type t on t.oid = a.atttypid
-        where a.attrelid = relation and a.attnum > 0 and not a.attisdropped order by a.attnum
+        where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
+              -- generated ones are in the stream from PostgreSQL 18 on, and only if they are stored
+              and (a.attgenerated = '' or a.attgenerated = 's' and generated_too)
+        order by a.attnum
     loop
         shape := '{"scalar":' || attribute.atttypid || '}';
         if not attribute.is_plain and room <= 0 then
@@ -95,13 +99,30 @@ begin
             -- what was looked at in vain was looked at too
             room := room - part_room + greatest(part_left, 0);
         end if;
-        parts := parts || ('{"name":' || to_json(attribute.attname::text) || ',"attnum":' || attribute.attnum || ',"shape":' || shape || '}');
+        parts := parts || ('{"name":' || to_json(attribute.attname::text) || ',"attnum":' || attribute.attnum
+                           || ',"type":' || attribute.atttypid || ',"shape":' || shape || '}');
     end loop;
     return '[' || array_to_string(parts, ',') || ']';
 end
 $$;
 comment on function event._column_shapes(oid) is
     'A table''s columns with what their types are made of; what is made of too many parts is told as text.';
+
+create function event._layout(partition oid, root oid) returns json
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when bool_and(a.attnum = r.attnum) is not true or l.relnatts <> c.relnatts
+                then json_build_object('natts', l.relnatts, 'columns', json_agg(json_build_array(a.attnum, r.attnum) order by a.attnum)) end
+    from pg_class l join pg_class c on c.oid = root
+    join pg_attribute r on r.attrelid = c.oid and r.attnum > 0 and not r.attisdropped
+         and (r.attgenerated = '' or r.attgenerated = 's' and current_setting('server_version_num')::int >= 180000)
+    join pg_attribute a on a.attrelid = l.oid and a.attname = r.attname
+    where l.oid = partition
+    group by l.relnatts, c.relnatts
+$$;
+comment on function event._layout(oid, oid) is
+    'The numbers of a partition''s columns beside those of its root''s columns of the same name; NULL where both have the same.';
 
 create function event._describe(relation oid) returns text
 language sql stable
@@ -110,15 +131,17 @@ as $$
     select event._readable(json_build_object(
         'schema', case when event._mirrors(relation) is null then n.nspname else 'meta' end,
         'name', coalesce(event._mirrors(relation), c.relname),
+        'natts', c.relnatts,
         'key', event._key_attnums(relation),
         'columns', event._column_shapes(relation),
-        'partitions', (select json_agg(json_build_object('oid', l.oid::bigint, 'schema', ln.nspname, 'name', l.relname)
-                                       order by l.oid)
-                       from pg_class l join pg_namespace ln on ln.oid = l.relnamespace
-                       where c.relkind = 'p' and l.oid in (select event._leaves(relation))))::text)
+        'partitions', case when c.relkind = 'p' then coalesce(
+                          (select json_agg(json_build_object('oid', l.oid::bigint, 'schema', ln.nspname, 'name', l.relname,
+                                                             'layout', event._layout(l.oid, relation))
+                                           order by l.oid)
+                           from event._leaves(relation) f join pg_class l on l.oid = f join pg_namespace ln on ln.oid = l.relnamespace), '[]') end)::text)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = relation
 $$;
-comment on function event._describe(oid) is 'A table''s names, key, columns with their types, and partitions, as JSON.';
+comment on function event._describe(oid) is 'A table''s names, key, columns with their types, partitions, and how many columns it has ever had, as JSON.';
 
 create function event._redescribe(relations oid[]) returns void
 language plpgsql volatile

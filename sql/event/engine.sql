@@ -2,7 +2,7 @@
 
 -- Goes by event.watched, which has one row a table and what was known of it: a million subscriptions cost nothing here
 -- unless their table lost something.
-create function event._end_subscriptions() returns void
+create function event._end_subscriptions(relations oid[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -24,11 +24,11 @@ begin
             select array(select a.attnum from pg_attribute a where a.attrelid = w.relation and a.attisdropped
                          order by a.attnum) as dropped,
                    event._key_attnums(w.relation) as key_attnums) now
-        where c.oid is null and exists (select from event.subscription s where s.relation = w.relation and s.ended is null)
+        where w.relation = any (relations) and (c.oid is null and exists (select from event.subscription s where s.relation = w.relation and s.ended is null)
            or c.oid is not null and (now.dropped <> w.dropped or now.key_attnums is distinct from w.key_attnums
                                      or w.look_again_until is not null)
            or c.relkind = 'p' and event._has_untold_partition(w.relation)
-              and exists (select from event.subscription s where s.relation = w.relation and s.ended is null)
+              and exists (select from event.subscription s where s.relation = w.relation and s.ended is null))
     loop
         perform event._end(array_agg(e.id), e.reason)
         from (select s.id, case when lost.whole then 'relation_dropped'
@@ -49,7 +49,7 @@ begin
     end loop;
 end
 $$;
-comment on function event._end_subscriptions() is 'Ends the subscriptions whose table, column or key is gone; the engine delivers that to their sessions.';
+comment on function event._end_subscriptions(oid[]) is 'Ends the subscriptions of these tables whose table, column or key is gone; the engine delivers that to their sessions.';
 
 -- First what differs, then each subscription: a table may have a million subscriptions of a few owners.
 create function event._recheck(relation oid) returns void
@@ -117,7 +117,7 @@ begin
           and (event._has_virtual_column(w.relation) or exists (select from event._narrow_publications(w.relation)))
           -- a table that was FULL before is not so for our sake
           and exists (select from event.identity i join pg_class c on c.oid = i.relation
-                      where i.root = w.relation
+                      where i.root = w.relation and i.former <> 'f'
                         and (c.relreplident = 'f'
                              or exists (select from event.subscription s where s.relation = w.relation and s.ended is null)))
           and event._tidewire_may_alter(w.relation)
@@ -139,12 +139,13 @@ $$;
 comment on function event._spare_writers(oid[]) is
     'Ends the watch of those of the tables (NULL: of all) whose writers would fail under REPLICA IDENTITY FULL.';
 
-create function event._unidentified() returns setof oid
+create function event._unidentified(relations oid[]) returns setof oid
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select w.relation from event.watched w join pg_class c on c.oid = w.relation and c.relkind = 'p'
-    where exists (select from pg_class l where l.oid in (select event._leaves(w.relation)) and l.relreplident <> 'f')
+    select w.relation from event.watched w
+    where (relations is null or w.relation = any (relations))
+      and exists (select from event._leaves(w.relation) f join pg_class l on l.oid = f where l.relreplident <> 'f')
       and event._tidewire_may_alter(w.relation)
       and w.release_after < clock_timestamp()
       -- not of a table that is being put back as it was
@@ -153,7 +154,8 @@ as $$
       and not event._has_untold_partition(w.relation)
       and not exists (select from event._narrow_publications(w.relation))
 $$;
-comment on function event._unidentified() is 'The watched tables with partitions that joined and have not yet the replica identity that they need.';
+comment on function event._unidentified(oid[]) is
+    'Those of the watched tables (NULL: of all) that have not the replica identity that they need: partitions joined, or somebody gave them another.';
 
 create function event._identify(root oid) returns text
 language plpgsql volatile
@@ -177,7 +179,7 @@ begin
 end
 $$;
 comment on function event._identify(oid) is
-    'Gives the partitions of a watched table the replica identity that they need; not now if one is busy. What is in the way otherwise is returned, and it is tried again a minute later.';
+    'Gives a watched table, or its partitions, the replica identity that they need; not now if one is busy. What is in the way otherwise is returned, and it is tried again a minute later.';
 
 -- Once more while a transaction is open that was open at the first look: it may have subscribed by what it was allowed then.
 create function event._sweep_privileges() returns void
@@ -201,22 +203,6 @@ begin
 end
 $$;
 comment on function event._sweep_privileges() is 'Ends subscriptions whose session''s owner may no longer see what they tell.';
-
-create function event._sweep_schema() returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    delete from event.overdue;
-    -- the event trigger has done the rest already
-    if found or not exists (select from pg_event_trigger t where t.evtname = 'tidewire_ddl' and t.evtenabled in ('O', 'A')) then
-        perform event._redescribe(null);
-        perform event._spare_writers(null);
-    end if;
-    perform event._end_subscriptions();
-end
-$$;
-comment on function event._sweep_schema() is 'Follows what schema changes the event trigger did not.';
 
 create function event._sweep_subscriptions() returns void
 language sql volatile

@@ -10,7 +10,7 @@ create table event.gap (
     to_id text collate "C" not null
 );
 comment on table event.gap is 'Gaps that sessions have yet to be told of.';
-comment on column event.gap.reason is 'slot_lost, database_restored, inbox_full, inbox_too_old or partition_gone.';
+comment on column event.gap.reason is 'slot_lost, database_restored, inbox_full, inbox_too_old, partition_gone or columns_uncertain.';
 comment on column event.gap.from_id is 'Events from here on may be missing.';
 comment on column event.gap.to_id is 'Events behind it are told again.';
 
@@ -56,6 +56,29 @@ end
 $$;
 comment on function event._tell_of_unknown_partition(oid, text) is
     'Tells the sessions that watch tables with partitions that changes of one are lost which was detached or dropped before it was known; returns how many sessions.';
+
+create function event._tell_of_uncertain_columns(relation oid, columns smallint[], unknown smallint[], place text) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    told bigint;
+    is_key_unknown constant boolean := coalesce((select w.key_attnums && _tell_of_uncertain_columns.unknown from event.watched w
+                                                 where w.relation = _tell_of_uncertain_columns.relation), true);
+begin
+    insert into event.gap (session_id, durable, reason, from_id, to_id)
+    select s.id, s.durable, 'columns_uncertain', place, place
+    from event.session s
+    where exists (select from event.route r
+                  where r.session_id = s.id and r.relation = _tell_of_uncertain_columns.relation
+                    and (r.visible && columns or r.attnum = any (unknown) or r.key is not null and is_key_unknown));
+    get diagnostics told = row_count;
+    return told;
+end
+$$;
+comment on function event._tell_of_uncertain_columns(oid, smallint[], smallint[], text) is
+    'Tells the sessions that watch some columns of a table, or may not see all of it, that changes may be lost to them: it was not certain which column was which; returns how many sessions.';
 
 -- Where the database is: another cluster, another timeline or another database under the same tables means that they were
 -- restored or copied, and that what is remembered of the WAL is of another one.

@@ -175,7 +175,7 @@ create function event._has_virtual_column(relation oid) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (select from pg_attribute a where a.attrelid in (select event._leaves(relation)) and a.attnum > 0
+    select exists (select from event._leaves(relation) f join pg_attribute a on a.attrelid = f and a.attnum > 0
                    and not a.attisdropped and a.attgenerated = 'v')
 $$;
 comment on function event._has_virtual_column(oid) is 'Whether a virtual generated column would break the table''s writers under REPLICA IDENTITY FULL.';
@@ -190,16 +190,16 @@ begin
         return query execute
             'select p.pubname, ''has a column list or row filter for''
              from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
-             where r.prrelid in (select event._partition_tree($1))
+             where r.prrelid in (select f from event._partition_tree($1) f)
                and (r.prattrs is not null
                     or r.prqual is not null and p.pubname = (select i.publication from event.installation i))'
             using relation;
     end if;
     if current_setting('server_version_num')::int >= 180000
-       and exists (select from pg_attribute a where a.attrelid in (select event._leaves(relation)) and a.attnum > 0
+       and exists (select from event._leaves(relation) f join pg_attribute a on a.attrelid = f and a.attnum > 0
                    and not a.attisdropped and a.attgenerated = 's') then
         return query execute
-            'with tree as (select c.oid, c.relnamespace from pg_class c where c.oid in (select event._partition_tree($1)))
+            'with tree as (select c.oid, c.relnamespace from event._partition_tree($1) f join pg_class c on c.oid = f)
              select p.pubname, ''leaves out generated columns of''
              from pg_publication p
              where p.pubgencols <> ''s'' and (p.pubupdate or p.pubdelete)

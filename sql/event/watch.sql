@@ -26,7 +26,7 @@ create table event.identity (
     former "char" not null,
     former_index oid
 );
-comment on table event.identity is 'The replica identity that each watched table had before, to be put back.';
+comment on table event.identity is 'The replica identity that each watched table, and each partition of one, had before, to be put back.';
 
 create function event._is_published(relation oid) returns boolean
 language sql stable
@@ -43,7 +43,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select exists (select from event.watched w where w.relation = _is_watched.relation)
            and event._is_published(relation)
-           and not exists (select from pg_class c where c.oid in (select event._leaves(relation)) and c.relreplident <> 'f')
+           and not exists (select from event._leaves(relation) f join pg_class c on c.oid = f where c.relreplident <> 'f')
 $$;
 comment on function event._is_watched(oid) is 'Whether the table is published with whole old rows.';
 
@@ -84,9 +84,10 @@ begin
     insert into event.identity (relation, root, former, former_index)
     select c.oid, _note_watch.relation, c.relreplident,
            (select i.indexrelid from pg_index i where i.indrelid = c.oid and i.indisreplident)
-    from pg_class c
-    where c.oid in (select event._leaves(_note_watch.relation)) and c.relreplident <> 'f'
-    on conflict (relation) do nothing;
+    from event._leaves(_note_watch.relation) f join pg_class c on c.oid = f
+    -- what is another again after it was made FULL somebody has chosen since
+    on conflict on constraint identity_pkey do update set former = excluded.former, former_index = excluded.former_index
+    where excluded.former <> 'f';
     if event._mirrors(_note_watch.relation) is not null and not event._is_published(_note_watch.relation) then
         perform event._fill_mirror(_note_watch.relation);
     end if;
@@ -144,8 +145,8 @@ begin
         perform set_config('lock_timeout', event._patience(begun), true);
         execute format('lock table %s in share row exclusive mode', relation::regclass);
     end if;
-    for leaf in select c.oid from pg_class c
-                where c.oid in (select event._leaves(relation)) and c.relreplident <> 'f' order by c.oid
+    for leaf in select c.oid from event._leaves(relation) f join pg_class c on c.oid = f
+                where c.relreplident <> 'f' order by c.oid
     loop
         perform set_config('lock_timeout', event._patience(begun), true);
         execute format('alter table %s replica identity full', leaf::regclass);
@@ -259,7 +260,7 @@ begin
     for former in
         select i.relation, i.former, x.relname as index_name
         from event.identity i join pg_class c on c.oid = i.relation left join pg_class x on x.oid = i.former_index
-        where i.root = _put_back_identity.relation and c.relreplident = 'f'
+        where i.root = _put_back_identity.relation and i.former <> 'f' and c.relreplident = 'f'
     loop
         perform set_config('lock_timeout', event._patience(begun), true);
         if former.former = 'i' and former.index_name is not null then

@@ -74,7 +74,7 @@ type Failed = (&'static str, Error);
 struct Before {
     batch: Mark,
     open: Option<(u32, i64)>,
-    strangers: usize,
+    questions: usize,
 }
 
 impl Capture {
@@ -146,7 +146,7 @@ impl Capture {
         Before {
             batch: self.batch.mark(),
             open: self.open.as_ref().map(Open::counted),
-            strangers: self.strangers.len(),
+            questions: self.questions.len(),
         }
     }
 
@@ -168,7 +168,7 @@ impl Capture {
         if let (Some(open), Some(counted)) = (&mut self.open, before.open) {
             open.count(counted);
         }
-        self.strangers.truncate(before.strangers);
+        self.questions.truncate(before.questions);
     }
 
     /// The message is a gap for those whom it concerns. It counts as one change: it has one id, in every session and after every restart.

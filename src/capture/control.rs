@@ -6,6 +6,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::Capture;
+use super::questions::Question;
 use super::relations::{Control, ControlTable, Known};
 use crate::diff::RowImage;
 use crate::error::Result;
@@ -117,7 +118,8 @@ impl Capture {
         let (Some(relation), Some(_)) = (relation, self.next_id()?) else { return Ok(()) };
         // an update that leaves a large description as it was does not carry it
         if is_gone || description.is_some() {
-            self.relations.describe(relation, description.as_deref());
+            let asked = self.relations.describe(relation, description.as_deref());
+            self.questions.extend(asked.into_iter().map(Question::Columns));
             self.batch.weigh(description.as_deref().map_or(0, str::len));
             self.batch.descriptions.push((relation, description));
         }

@@ -6,6 +6,7 @@
 mod aside;
 mod control;
 mod pace;
+mod questions;
 mod relations;
 mod render;
 mod transaction;
@@ -35,7 +36,8 @@ pub use render::{Rendering, entry};
 pub use transaction::recipients;
 
 use pace::{Pace, until};
-use relations::{Relations, Stranger};
+use questions::Question;
+use relations::Relations;
 use transaction::Open;
 use written::Written;
 
@@ -57,8 +59,8 @@ pub struct Capture {
     totals: HashMap<Uuid, i64, FxBuildHasher>,
     written: Written,
     pace: Pace,
-    /// Relations that the stream described and no description knows.
-    strangers: Vec<Stranger>,
+    /// What is to be asked of the writer before the walk goes on.
+    questions: Vec<Question>,
     steps: Arc<Steps>,
     failures: Failures,
     is_stream_over: bool,
@@ -142,7 +144,8 @@ impl Capture {
     pub fn new(stream: WalStream, known: Known, done: Progress, outlets: &Outlets) -> Self {
         let mut relations = Relations::default();
         for (table, description) in &known.descriptions {
-            relations.describe(*table, Some(description));
+            // the stream has described none of them yet
+            let _ = relations.describe(*table, Some(description));
         }
         Capture {
             stream,
@@ -159,7 +162,7 @@ impl Capture {
             totals: known.totals.into_iter().collect(),
             written: Written::begin(done.id),
             pace: Pace::begin(Instant::now()),
-            strangers: Vec::new(),
+            questions: Vec::new(),
             steps: Arc::clone(&outlets.steps),
             failures: outlets.failures.clone(),
             is_stream_over: false,
@@ -208,7 +211,7 @@ impl Capture {
                 item = self.stream.next(), if self.pace.read_at().is_none() && !(self.writing && self.is_full()) => {
                     let item = self.sent(item)?;
                     self.item(item)?;
-                    self.meet_strangers(&outlets.asks).await?;
+                    self.ask(&outlets.asks).await?;
                     self.all_that_is_here(outlets).await?;
                 }
             }
@@ -237,7 +240,7 @@ impl Capture {
                 Some(item) => {
                     let item = self.sent(item)?;
                     self.item(item)?;
-                    self.meet_strangers(&outlets.asks).await?;
+                    self.ask(&outlets.asks).await?;
                     walked += 1;
                     looked = false;
                 }

@@ -4,15 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
-use tokio::sync::{mpsc, oneshot};
 
 use super::Capture;
-use crate::catalog::{Description, Relation, undescribed};
-use crate::error::Result;
-use crate::inbox::Ask;
+use super::questions::{Question, Said};
+use crate::catalog::{Description, Numbered, Relation, Uncertain, undescribed};
 use crate::observe::{Observation, observe};
 use crate::pgoutput::{RelationBody, RelationColumn};
-use crate::position::EventId;
 
 /// A relation of the stream.
 pub(super) enum Known {
@@ -47,19 +44,14 @@ pub(super) struct Relations {
     /// The same of partitions that were found without a description: it follows.
     joined: HashMap<u32, u32>,
     bodies: HashMap<u32, Body>,
+    /// What the catalog said of tables with partitions when it was last asked: it need not be asked for each.
+    pub(super) said: HashMap<u32, Said>,
+    /// Relations of whose columns some are not known for certain, and who watches these is to be told.
+    pub(super) uncertain: HashMap<u32, Uncertain, FxBuildHasher>,
     /// What they are made of cannot be told.
     broken: HashSet<u32, FxBuildHasher>,
     /// Of what table they are or were cannot be told.
     pub(super) unknown: HashSet<u32, FxBuildHasher>,
-}
-
-/// A relation that no description knows.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Stranger {
-    /// The stream described it.
-    Met(u32),
-    /// It has changes, and cannot be known any more.
-    Lost(u32),
 }
 
 /// A relation as the stream described it, kept for when its table's description changes.
@@ -68,6 +60,21 @@ struct Body {
     name: String,
     identity: u8,
     columns: Vec<(String, u32)>,
+    /// Which columns these are; none while that is not asked yet.
+    numbered: Numbered,
+}
+
+impl Body {
+    fn borrowed(&self, oid: u32) -> RelationBody<'_> {
+        let columns = self.columns.iter().map(|(name, type_oid)| RelationColumn { name, type_oid: *type_oid });
+        RelationBody {
+            oid,
+            schema: &self.schema,
+            name: &self.name,
+            identity: self.identity,
+            columns: columns.collect(),
+        }
+    }
 }
 
 impl Relations {
@@ -101,19 +108,25 @@ impl Relations {
         }
     }
 
+    /// Whether there are relations of which something is not known.
+    pub(super) fn has_unknown(&self) -> bool {
+        !self.unknown.is_empty() || !self.uncertain.is_empty()
+    }
+
     /// Whether it is of no table that is known to be watched.
-    fn is_stranger(&self, oid: u32) -> bool {
+    pub(super) fn is_stranger(&self, oid: u32) -> bool {
         !self.descriptions.contains_key(&self.table(oid))
     }
 
     /// A relation was found to be a partition of a watched table.
-    fn adopt(&mut self, oid: u32, root: u32) {
+    pub(super) fn adopt(&mut self, oid: u32, root: u32) {
         self.joined.insert(oid, root);
         self.join(oid);
     }
 
-    /// A watched table is made of this from here on; `None`: it is watched no more.
-    pub(super) fn describe(&mut self, table: u32, description: Option<&str>) {
+    /// A watched table is made of this from here on; `None`: it is watched no more. Returns the relations of which it is to be asked
+    /// which columns they have.
+    pub(super) fn describe(&mut self, table: u32, description: Option<&str>) -> Vec<u32> {
         let mut affected = vec![table];
         if let Some(former) = self.descriptions.remove(&table) {
             affected.extend(former.partitions().iter().map(|partition| partition.oid));
@@ -127,14 +140,26 @@ impl Relations {
                     self.roots.insert(partition.oid, table);
                     affected.push(partition.oid);
                 }
+                // not all that renames it makes the stream describe it again
+                if let Some(body) = self.bodies.get_mut(&table) {
+                    description.rename(&mut body.schema, &mut body.name);
+                }
                 self.descriptions.insert(table, description);
             }
             Some(Err(why)) => observe(&Observation::DescriptionUnreadable { table, why: &why }),
             None => {}
         }
+        self.said.remove(&table);
+        let mut asked = Vec::new();
         for oid in affected {
             self.join(oid);
+            let is_numbered = |body: &Body| !body.numbered.is_empty() || body.columns.is_empty();
+            let is_known = self.bodies.get(&oid).is_none_or(is_numbered) && !self.uncertain.contains_key(&oid);
+            if !is_known && !self.is_stranger(oid) {
+                asked.push(oid);
+            }
         }
+        asked
     }
 
     /// The stream describes a relation.
@@ -144,24 +169,37 @@ impl Relations {
         self.joined.remove(&body.oid);
         self.unknown.remove(&body.oid);
         self.broken.remove(&body.oid);
-        self.bodies.insert(body.oid, Body { schema, name, identity: body.identity, columns });
+        self.uncertain.remove(&body.oid);
+        let numbered = Numbered::new();
+        self.bodies.insert(body.oid, Body { schema, name, identity: body.identity, columns, numbered });
         self.join(body.oid);
+    }
+
+    /// Whether it has partitions.
+    pub(super) fn is_partitioned(&self, table: u32) -> bool {
+        self.descriptions.get(&table).is_some_and(Description::is_partitioned)
+    }
+
+    /// The catalog was asked about the table of a relation, at a time when it showed the transaction in which that was described.
+    pub(super) fn number(&mut self, oid: u32, now: Option<&Description>) {
+        let table = self.table(oid);
+        let (Some(description), Some(body)) = (self.descriptions.get(&table), self.bodies.get_mut(&oid)) else {
+            return;
+        };
+        body.numbered = description.number(&body.borrowed(oid), now);
+        match description.uncertain(&body.numbered) {
+            Some(uncertain) => drop(self.uncertain.insert(oid, uncertain)),
+            None => drop(self.uncertain.remove(&oid)),
+        }
+        self.join(oid);
     }
 
     fn join(&mut self, oid: u32) {
         let Some(body) = self.bodies.get(&oid) else { return };
-        let columns = body.columns.iter().map(|(name, type_oid)| RelationColumn { name, type_oid: *type_oid });
-        let body = RelationBody {
-            oid,
-            schema: &body.schema,
-            name: &body.name,
-            identity: body.identity,
-            columns: columns.collect(),
-        };
         let table = self.table(oid);
         let relation = match self.descriptions.get(&table) {
-            Some(description) => description.join(table, &body),
-            None => undescribed(&body),
+            Some(description) => description.join(table, &body.borrowed(oid), &body.numbered),
+            None => undescribed(&body.borrowed(oid)),
         };
         self.known.insert(oid, Known::Table(Arc::new(relation)));
     }
@@ -184,45 +222,10 @@ impl Capture {
             return;
         }
         self.relations.tell(body);
-        if self.relations.is_stranger(body.oid) {
-            self.strangers.push(Stranger::Met(body.oid));
-        }
+        self.questions.push(match self.relations.is_stranger(body.oid) {
+            true => Question::Met(body.oid),
+            false => Question::Columns(body.oid),
+        });
         let _ = self.altered.send(self.relations.table(body.oid));
-    }
-
-    /// A change of a relation whose table is not known any more: the first is enough.
-    pub(super) fn note_unknown(&mut self, relation: u32) {
-        if self.news_at().is_some() && self.relations.unknown.remove(&relation) {
-            self.strangers.push(Stranger::Lost(relation));
-        }
-    }
-
-    /// What is published and not described is a partition that joined where no event trigger may be, or was put off: its
-    /// description comes later than its first rows. The catalog is ahead of the stream: of one that has left its table since, nothing
-    /// more can be told than that.
-    pub(super) async fn meet_strangers(&mut self, asks: &mpsc::Sender<Ask>) -> Result<()> {
-        while let Some(stranger) = self.strangers.pop() {
-            let begin = self.begun()?;
-            match stranger {
-                Stranger::Met(relation) => {
-                    let (answer, root) = oneshot::channel();
-                    let ask = Ask::Root { partition: relation, xid: begin.xid, answer };
-                    asks.send(ask).await.map_err(|_| super::writer_gone())?;
-                    match root.await.map_err(|_| super::writer_gone())? {
-                        Some(root) => self.relations.adopt(relation, root),
-                        None => drop(self.relations.unknown.insert(relation)),
-                    }
-                }
-                Stranger::Lost(relation) => {
-                    let (answer, told) = oneshot::channel();
-                    let place = EventId { lsn: begin.final_lsn, number: 0 };
-                    let ask = Ask::Lost { partition: relation, place, answer };
-                    asks.send(ask).await.map_err(|_| super::writer_gone())?;
-                    let sessions = told.await.map_err(|_| super::writer_gone())?;
-                    observe(&Observation::Stranger { relation, sessions });
-                }
-            }
-        }
-        Ok(())
     }
 }

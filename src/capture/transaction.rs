@@ -224,7 +224,7 @@ impl Capture {
         if self.news_at().is_some() {
             crash::slow(bytes);
         }
-        if !self.relations.unknown.is_empty()
+        if self.relations.has_unknown()
             && let Message::Insert { relation, .. }
             | Message::Update { relation, .. }
             | Message::Delete { relation, .. } = message
@@ -398,8 +398,9 @@ pub fn recipients(index: &mut Index, relation: &Relation, change: &Change<'_, '_
             index.on_delete(oid, sought_key(relation, row), changed)
         }
         Change::FieldUpdate { row, column, .. } => {
-            let attnum = relation.columns.get(*column).map_or(0, |column| column.attnum);
-            index.on_update(oid, sought_key(relation, row), attnum)
+            let (attnum, is_certain) =
+                relation.columns.get(*column).map_or((0, false), |column| (column.attnum, column.is_certain));
+            index.on_update(oid, sought_key(relation, row), attnum, is_certain)
         }
     }
 }

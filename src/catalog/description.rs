@@ -5,15 +5,17 @@ use std::sync::Arc;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use super::numbers::{self, Layout};
 use super::{Column, Relation, RelationParts};
 use crate::json::{Attribute, Shape};
-use crate::pgoutput::RelationBody;
+use crate::pgoutput::{RelationBody, RelationColumn};
 
 /// A watched table at some place in the WAL.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Description {
     schema: String,
     name: String,
+    natts: i16,
     key: Option<Vec<i16>>,
     columns: Vec<DescribedColumn>,
     partitions: Option<Vec<Partition>>,
@@ -23,6 +25,8 @@ pub struct Description {
 struct DescribedColumn {
     name: String,
     attnum: i16,
+    #[serde(rename = "type")]
+    type_oid: u32,
     #[serde(deserialize_with = "shape")]
     shape: Arc<Shape>,
 }
@@ -34,6 +38,22 @@ pub struct Partition {
     pub oid: u32,
     schema: String,
     name: String,
+    /// Where its columns have other numbers than the table's.
+    layout: Option<Layout>,
+}
+
+/// What is known of a relation's columns as the stream described them, in its order.
+pub type Numbered = Vec<Number>;
+
+/// What is known of one.
+#[derive(Debug, Clone, Default)]
+pub struct Number {
+    /// Its number in the table that subscriptions name; 0 if it may be one or another.
+    attnum: i16,
+    /// Whether that is known for certain. A number that is not is good for those who may see all columns.
+    is_certain: bool,
+    /// Its type's shape, by the catalog.
+    shape: Option<Arc<Shape>>,
 }
 
 /// A type: one of the four, which its one member tells. They are not alternatives to serde, which would try each by itself, at each level
@@ -92,16 +112,77 @@ impl Description {
         self.partitions.as_deref().unwrap_or_default()
     }
 
+    /// The numbers of the columns of the table itself, or of one of its partitions, as the stream described it at a time when this
+    /// description held, and no later one of the stream's; `now` is of a later time, none if the table is gone by then.
+    pub fn number(&self, body: &RelationBody<'_>, now: Option<&Description>) -> Numbered {
+        let length = body.columns.len();
+        let certain = match (self.layout(body.oid), now.and_then(|now| now.layout(body.oid))) {
+            (Some(before), Some(after)) => numbers::certain(&before, &after, length),
+            // a partition that joined since: what this description does not have is not its column
+            (None, Some(layout)) if body.columns.len() == layout.columns.len() => {
+                let known = |number: &i16| self.columns.iter().any(|column| column.attnum == *number);
+                layout.columns.iter().map(|(_, number)| Some(*number).filter(known)).collect()
+            }
+            _ => vec![None; length],
+        };
+        let likely = self.likely(body);
+        let types = |type_oid| {
+            let known = now.into_iter().chain([self]).flat_map(|description| &description.columns);
+            known.clone().find(|column| column.type_oid == type_oid).map(|column| Arc::clone(&column.shape))
+        };
+        let columns = body.columns.iter().zip(certain).zip(likely);
+        let number = |((column, certain), likely): ((&RelationColumn<'_>, Option<i16>), i16)| Number {
+            attnum: certain.unwrap_or(likely),
+            is_certain: certain.is_some(),
+            shape: types(column.type_oid),
+        };
+        columns.map(number).collect()
+    }
+
+    /// The numbers of a table's columns as this description has them, if it fits; else zeros.
+    fn likely(&self, body: &RelationBody<'_>) -> Vec<i16> {
+        let known = body.columns.iter().map(|column| {
+            self.columns.iter().find(|known| known.name == column.name && known.type_oid == column.type_oid)
+        });
+        let numbers: Vec<i16> = known.flatten().map(|known| known.attnum).collect();
+        let fits = numbers.len() == body.columns.len()
+            && numbers.len() == self.columns.len()
+            && (self.partition(body.oid).is_some() || numbers.is_sorted());
+        if fits { numbers } else { vec![0; body.columns.len()] }
+    }
+
+    /// The numbers of the columns of the table itself or of a partition that it has.
+    fn layout(&self, oid: u32) -> Option<Layout> {
+        match self.partition(oid) {
+            Some(Partition { layout: Some(layout), .. }) => Some(layout.clone()),
+            None if self.partitions.is_some() => None,
+            _ => {
+                let columns = self.columns.iter().map(|column| (column.attnum, column.attnum)).collect();
+                Some(Layout { natts: self.natts, columns })
+            }
+        }
+    }
+
+    fn partition(&self, oid: u32) -> Option<&Partition> {
+        self.partitions().iter().find(|partition| partition.oid == oid)
+    }
+
     /// Joins the stream's description of the table itself, or of one of its partitions, with this one of the table.
-    pub fn join(&self, oid: u32, body: &RelationBody<'_>) -> Relation {
-        let places = self.places(body);
-        let columns = body.columns.iter().zip(&places).map(|(column, place)| match place {
-            Some(place) => Column::new(column.name, place.attnum, Arc::clone(&place.shape)),
-            None => unknown(column.name, column.type_oid),
+    pub fn join(&self, oid: u32, body: &RelationBody<'_>, numbered: &Numbered) -> Relation {
+        let unknown = Number::default();
+        let columns = body.columns.iter().enumerate().map(|(at, column)| {
+            let number = numbered.get(at).unwrap_or(&unknown);
+            let of_number = self.columns.iter().find(|known| known.attnum == number.attnum);
+            let shape = of_number.filter(|known| known.type_oid == column.type_oid).map(|known| &known.shape);
+            let shape = shape.or(number.shape.as_ref()).map_or_else(|| builtin(column.type_oid), Arc::clone);
+            Column { is_certain: number.is_certain, ..Column::new(column.name, number.attnum, shape) }
         });
         let columns: Vec<Column> = columns.collect();
         let mut order: Vec<usize> = (0..columns.len()).collect();
-        order.sort_by_key(|&at| columns.get(at).map_or(i16::MAX, |column| column.attnum));
+        // what has no number yet was added last
+        order.sort_by_key(|&at| {
+            columns.get(at).map(|column| column.attnum).filter(|&attnum| attnum > 0).unwrap_or(i16::MAX)
+        });
         let key = self.key.as_deref().unwrap_or_default();
         let mut found: Vec<usize> = Vec::new();
         for attnum in key {
@@ -110,14 +191,17 @@ impl Description {
         if found.len() < key.len() {
             found.clear();
         }
-        let described = self.partitions().iter().find(|partition| partition.oid == body.oid);
-        let described = described.map(|partition| (partition.schema.clone(), partition.name.clone()));
         // one that joined and is yet to be described
-        let joined = || (body.oid != oid).then(|| (body.schema.to_owned(), body.name.to_owned()));
+        let is_part = body.oid != oid;
+        let described = self.partition(body.oid).map(|partition| (partition.schema.clone(), partition.name.clone()));
+        let joined = || is_part.then(|| (body.schema.to_owned(), body.name.to_owned()));
+        // a mirror has the name of what it mirrors
+        let is_mirror = self.schema == "meta" && body.schema == "event";
+        let (schema, name) = if is_part || is_mirror { (&*self.schema, &*self.name) } else { (body.schema, body.name) };
         RelationParts {
             oid,
-            schema: self.schema.clone(),
-            name: self.name.clone(),
+            schema: schema.to_owned(),
+            name: name.to_owned(),
             columns,
             order,
             key: found,
@@ -127,18 +211,36 @@ impl Description {
         .into()
     }
 
-    /// The description of each of the stream's columns. Where no event trigger may be, a description is up to a second
-    /// late: what does not match by name was renamed, and is matched in order.
-    fn places(&self, body: &RelationBody<'_>) -> Vec<Option<&DescribedColumn>> {
-        let mut places: Vec<Option<&DescribedColumn>> =
-            body.columns.iter().map(|column| self.columns.iter().find(|known| known.name == column.name)).collect();
-        let taken: Vec<i16> = places.iter().flatten().map(|place| place.attnum).collect();
-        let mut rest = self.columns.iter().filter(|column| !taken.contains(&column.attnum));
-        for place in places.iter_mut().filter(|place| place.is_none()) {
-            *place = rest.next();
-        }
-        places
+    /// The table has this schema and this name.
+    pub fn rename(&self, schema: &mut String, name: &mut String) {
+        schema.clone_from(&self.schema);
+        name.clone_from(&self.name);
     }
+
+    /// Whether the table has partitions.
+    pub fn is_partitioned(&self) -> bool {
+        self.partitions.is_some()
+    }
+
+    /// The columns that this description has and a relation's rows do not have for certain; `None`: they have all.
+    pub fn uncertain(&self, numbered: &Numbered) -> Option<Uncertain> {
+        let has = |attnum: i16, is_certain: bool| {
+            numbered.iter().any(|number| number.attnum == attnum && (number.is_certain || !is_certain))
+        };
+        let all = || self.columns.iter().map(|column| column.attnum);
+        let columns: Vec<i16> = all().filter(|&attnum| !has(attnum, true)).collect();
+        let unknown = all().filter(|&attnum| !has(attnum, false)).collect();
+        (!columns.is_empty()).then_some(Uncertain { columns, unknown })
+    }
+}
+
+/// Columns, by number, that are not known for certain: who may not see all columns is not told of them.
+#[derive(Debug, Clone)]
+pub struct Uncertain {
+    /// All of them.
+    pub columns: Vec<i16>,
+    /// Those of which it is not even likely which they are: nobody is told of them by their number.
+    pub unknown: Vec<i16>,
 }
 
 /// A relation that the stream describes and that nobody watches.
@@ -148,15 +250,15 @@ pub fn undescribed(body: &RelationBody<'_>) -> Relation {
         schema: body.schema.to_owned(),
         name: body.name.to_owned(),
         order: (0..body.columns.len()).collect(),
-        columns: body.columns.iter().map(|column| unknown(column.name, column.type_oid)).collect(),
+        columns: body.columns.iter().map(|column| Column::new(column.name, 0, builtin(column.type_oid))).collect(),
         whole_rows: body.identity == b'f',
         ..RelationParts::default()
     }
     .into()
 }
 
-fn unknown(name: &str, type_oid: u32) -> Column {
-    Column::new(name, 0, Arc::new(Shape::builtin(type_oid).unwrap_or(Shape::Text)))
+fn builtin(type_oid: u32) -> Arc<Shape> {
+    Arc::new(Shape::builtin(type_oid).unwrap_or(Shape::Text))
 }
 
 #[cfg(test)]
@@ -165,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_a_type_is_made_of_is_read() {
-        let text = r#"{"schema":"public","name":"t","key":null,"partitions":null,"columns":[{"name":"c","attnum":1,"shape":
+        let text = r#"{"schema":"public","name":"t","natts":1,"key":null,"partitions":null,"columns":[{"name":"c","attnum":1,"type":16400,"shape":
             {"array":{"composite":[{"name":"a","shape":{"scalar":23}},{"name":"h","shape":{"known":"hstore"}}]},"delimiter":","}}]}"#;
         let description: Description = serde_json::from_str(text).unwrap();
         let attributes = [Attribute::new("a", Shape::Number), Attribute::new("h", Shape::Hstore)];

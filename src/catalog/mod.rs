@@ -6,8 +6,9 @@
 //! catalog itself is never asked: it is ahead of the stream.
 
 mod description;
+mod numbers;
 
-pub use description::{Description, Partition, undescribed};
+pub use description::{Description, Numbered, Partition, Uncertain, undescribed};
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -58,8 +59,10 @@ pub struct RelationParts {
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// Its number in the table that subscriptions name (`pg_attribute.attnum`); 0 when the catalog does not know it.
+    /// Its number in the table that subscriptions name (`pg_attribute.attnum`); 0 when it is not known.
     pub attnum: i16,
+    /// Whether the number is known for certain. Who may not see all columns does not see one of which it is not.
+    pub is_certain: bool,
     /// How its text becomes JSON.
     pub shape: Arc<Shape>,
     /// `"name":`, ready to be copied.
@@ -72,7 +75,7 @@ impl Column {
         let mut label = String::with_capacity(name.len() + 3);
         write_string(&mut label, name);
         label.push(':');
-        Column { name: name.to_owned(), attnum, shape, label }
+        Column { name: name.to_owned(), attnum, is_certain: false, shape, label }
     }
 }
 

@@ -14,7 +14,7 @@ use super::slot;
 use crate::error::{Error, ErrorKind, Result};
 
 /// In the order in which they need each other.
-const FILES: [&str; 56] = [
+const FILES: [&str; 58] = [
     include_str!("../../sql/meta/identifier.sql"),
     include_str!("../../sql/meta/json.sql"),
     include_str!("../../sql/meta/object.sql"),
@@ -69,6 +69,8 @@ const FILES: [&str; 56] = [
     include_str!("../../sql/event/mirror.sql"),
     include_str!("../../sql/event/touched.sql"),
     include_str!("../../sql/event/engine.sql"),
+    include_str!("../../sql/event/sweep.sql"),
+    include_str!("../../sql/event/follow.sql"),
     include_str!("../../sql/event/status.sql"),
     include_str!("../../sql/event/privilege.sql"),
 ];
@@ -224,8 +226,8 @@ pub async fn uninstall(client: &mut Client, trust: &Trust) -> Result<bool> {
         .batch_execute(
             "set local client_min_messages = warning;
              drop publication if exists tidewire;
-             drop event trigger if exists tidewire_ddl; drop event trigger if exists tidewire_catalog;
-             drop event trigger if exists tidewire_catalog_drop;
+             drop event trigger if exists tidewire_ddl; drop event trigger if exists tidewire_ddl_drop;
+             drop event trigger if exists tidewire_catalog; drop event trigger if exists tidewire_catalog_drop;
              drop schema event cascade; drop schema meta cascade;",
         )
         .await

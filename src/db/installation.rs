@@ -13,7 +13,8 @@ pub const VERSION: i32 = 1;
 pub const PUBLICATION: &str = "tidewire";
 
 /// The event triggers, which a superuser's install makes.
-pub const EVENT_TRIGGERS: [&str; 3] = ["tidewire_ddl", "tidewire_catalog", "tidewire_catalog_drop"];
+pub const EVENT_TRIGGERS: [&str; 4] =
+    ["tidewire_ddl", "tidewire_ddl_drop", "tidewire_catalog", "tidewire_catalog_drop"];
 
 /// What is installed in a database.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,7 +21,7 @@ const STEPS: [&str; 5] = [
 /// What it does for each of some tables, each in a transaction of its own: a table's writers may have to wait for one of these
 /// locks, and must not wait for those of the other tables too.
 const TABLE_STEPS: [(&str, &str); 2] = [
-    ("select event._unidentified()", "select event._identify($1)"),
+    ("select event._unidentified(null)", "select event._identify($1)"),
     ("select event._idle_watches()", "select event._let_go($1)"),
 ];
 

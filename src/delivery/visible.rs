@@ -38,8 +38,7 @@ pub fn runs(entry: &Entry, numbers: &[i16]) -> Option<Arc<[Run]>> {
         ChangeKind::RowDelete => (entry.relation.as_ref()?, entry.old.as_deref()?),
         _ => return None,
     };
-    let is_visible = |attnum: &i16| numbers.contains(attnum);
-    let columns = relation.columns.iter().filter(|column| is_visible(&column.attnum));
+    let columns = relation.columns.iter().filter(|column| column.is_certain && numbers.contains(&column.attnum));
     let mut names: Vec<&str> = Vec::with_capacity(numbers.len());
     names.extend(columns.map(|column| column.name.as_str()));
     names.sort_unstable();

@@ -10,8 +10,9 @@ use crate::db::Client;
 
 use super::apart::{self, Care};
 use super::batch::Batch;
+use crate::catalog::Uncertain;
 use crate::crash;
-use crate::db::inbox::{InboxStatements, Outcome, ensure_partition, note_unknown};
+use crate::db::inbox::{InboxStatements, Outcome, ensure_partition, note_uncertain, note_unknown};
 use crate::delivery::hub::Hub;
 use crate::error::Result;
 use crate::position::{EventId, Lsn};
@@ -26,9 +27,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After so many of these looks the server hears of the writer. A quarter of what it waits for (`slot::fence`).
 const RENEW_AFTER: u32 = 30;
 
-/// What the walk asks about a relation that no description knows.
+/// What the walk asks about a relation.
 #[derive(Debug)]
 pub enum Ask {
+    /// What a watched table is made of now.
+    Description {
+        /// Its oid.
+        table: u32,
+        /// A transaction that has to be seen.
+        xid: u32,
+        /// Where it goes, with the oldest transaction (the lower 32 bits of its id) that may not be seen there; `None`: there is no such table.
+        answer: oneshot::Sender<(Option<String>, u32)>,
+    },
     /// Which watched table it is a partition of.
     Root {
         /// Its oid.
@@ -42,6 +52,17 @@ pub enum Ask {
     Lost {
         /// Its oid.
         partition: u32,
+        /// Where the changes are.
+        place: EventId,
+        /// Where the number of those that are told goes, once that is certain.
+        answer: oneshot::Sender<u64>,
+    },
+    /// Which of its columns are which is not known for certain, and it has changes: whom it concerns is to be told of a gap.
+    Uncertain {
+        /// The watched table's oid.
+        table: u32,
+        /// The columns.
+        columns: Uncertain,
         /// Where the changes are.
         place: EventId,
         /// Where the number of those that are told goes, once that is certain.
@@ -88,11 +109,17 @@ pub async fn run(
         let received = tokio::select! {
             Some(ask) = asks.recv() => {
                 match ask {
+                    Ask::Description { table, xid, answer } => {
+                        let _ = answer.send(statements.description_of(&client, table, xid).await?);
+                    }
                     Ask::Root { partition, xid, answer } => {
                         let _ = answer.send(statements.root_of(&client, partition, xid).await?);
                     }
                     Ask::Lost { partition, place, answer } => {
                         let _ = answer.send(note_unknown(&mut client, partition, place).await?);
+                    }
+                    Ask::Uncertain { table, columns, place, answer } => {
+                        let _ = answer.send(note_uncertain(&mut client, table, &columns, place).await?);
                     }
                 }
                 continue;

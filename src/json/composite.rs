@@ -26,11 +26,14 @@ impl<'a> CompositeText<'a> {
         }
     }
 
-    /// The next field; `None` for NULL.
+    /// The next field; `None` for NULL. A field that is not there is NULL too: the value is older than the type's last attribute.
     pub(super) fn field(&mut self) -> Result<Option<Field<'_>>, Malformed> {
         if !std::mem::replace(&mut self.first, false) {
-            let [b',', rest @ ..] = self.rest else { return Err(self.malformed("too few fields")) };
-            self.rest = rest;
+            match self.rest {
+                [b',', rest @ ..] => self.rest = rest,
+                b")" => return Ok(None),
+                _ => return Err(self.malformed("expected a comma or a closing parenthesis")),
+            }
         }
         let at = self.length - self.rest.len();
         if let [b'"', rest @ ..] = self.rest {
@@ -102,13 +105,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_older_than_the_last_attributes_has_null_for_them() {
+        assert_eq!(fields("(1)", 3).unwrap(), [Some("1".into()), None, None]);
+        assert_eq!(fields("()", 2).unwrap(), [None, None]);
+    }
+
+    #[test]
     fn texts_that_record_out_cannot_have_written_are_refused() {
         for (text, at) in [
             ("", 0),
             ("1,2)", 0),
             ("(", 1),
             ("(1", 2),
-            ("(1)", 2),
             ("(1,2", 4),
             ("(1,2,3)", 4),
             ("(1,2)x", 4),

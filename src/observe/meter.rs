@@ -196,6 +196,7 @@ pub(super) fn count(observation: &Observation<'_>) {
             gap("change_failed", *sessions);
         }
         Observation::Stranger { sessions, .. } => gap("partition_gone", *sessions),
+        Observation::ColumnsUncertain { sessions, .. } => gap("columns_uncertain", *sessions),
         Observation::Retrying { .. } => counter!("tidewire_retries_total").increment(1),
         Observation::Stalled { .. } => counter!("tidewire_stalls_total").increment(1),
         Observation::UpkeepFailed { .. } => counter!("tidewire_upkeep_failures_total").increment(1),

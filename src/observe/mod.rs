@@ -176,6 +176,13 @@ pub enum Observation<'a> {
         /// How many sessions are told of a gap.
         sessions: u64,
     },
+    /// Which column of a watched table is which was not certain when it changed.
+    ColumnsUncertain {
+        /// Its oid.
+        table: u32,
+        /// How many sessions are told of a gap.
+        sessions: u64,
+    },
     /// A row of `event.subscription` is not of the form; nobody is told by it.
     SubscriptionUnreadable {
         /// Its id.
@@ -327,6 +334,12 @@ fn write(observation: &Observation<'_>) {
             tracing::warn!(
                 "relation {relation} was in our publication and is of no watched table: its changes are told to nobody, and \
                  {sessions} sessions of a gap"
+            );
+        }
+        Observation::ColumnsUncertain { table, sessions } => {
+            tracing::warn!(
+                "table {table} was altered, and which of its columns is which is not certain for some changes: {sessions} sessions \
+                 are told of a gap"
             );
         }
         Observation::SubscriptionUnreadable { id } => {

@@ -214,14 +214,15 @@ impl Index {
         found.recipients
     }
 
-    /// Who is told of a field's new value. The key is looked at only when rows are watched.
+    /// Who is told of a field's new value. A column that may have another number is hidden from who may not see all columns.
     pub fn on_update<'k>(
         &mut self,
         relation: u32,
         key: impl ExactSizeIterator<Item = &'k [u8]>,
         attnum: i16,
+        is_certain: bool,
     ) -> Recipients {
-        let (watched, mut found) = self.find(relation, Some(attnum));
+        let (watched, mut found) = self.find(relation, Some(Field { attnum, is_certain }));
         if let Some(watched) = watched {
             found.ring(watched.table, Kind::Table);
             found.ring(watched.columns.get(&attnum).copied(), Kind::Column);
@@ -255,12 +256,12 @@ impl Index {
         sessions.map(told).collect()
     }
 
-    /// Starts a look-up; `attnum`: of what happened to this column alone.
-    fn find(&mut self, relation: u32, attnum: Option<i16>) -> (Option<&Watched>, Finder<'_>) {
+    /// `field`: of what happened to this column alone.
+    fn find(&mut self, relation: u32, field: Option<Field>) -> (Option<&Watched>, Finder<'_>) {
         self.lookups += 1;
         let finder = Finder {
             lookup: self.lookups,
-            attnum,
+            field,
             records: &self.records,
             sessions: &mut self.sessions,
             digests: &self.digests,
@@ -305,10 +306,16 @@ impl Watched {
     }
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    attnum: i16,
+    is_certain: bool,
+}
+
 /// Collects recipients, each session once: the widest kind is looked at first.
 struct Finder<'s> {
     lookup: u64,
-    attnum: Option<i16>,
+    field: Option<Field>,
     records: &'s Records,
     sessions: &'s mut [Session],
     digests: &'s Digests,
@@ -355,8 +362,8 @@ impl Finder<'_> {
     }
 
     fn one(&mut self, record: &Record) {
-        let is_other = |attnum| record.kind == Kind::Field && record.attnum != attnum;
-        if self.attnum.is_some_and(is_other) {
+        let is_other = |field: Field| record.kind == Kind::Field && record.attnum != field.attnum;
+        if self.field.is_some_and(is_other) {
             return;
         }
         let Some(session) = self.sessions.get_mut(record.slot as usize) else { return };
@@ -364,8 +371,9 @@ impl Finder<'_> {
             return;
         }
         session.found_in = self.lookup;
-        let is_hidden = |attnum| record.visible.as_ref().is_some_and(|visible| !visible.contains(&attnum));
-        if self.attnum.is_some_and(is_hidden) {
+        let may_see = |field: Field, visible: &[i16]| field.is_certain && visible.contains(&field.attnum);
+        let is_hidden = |field| record.visible.as_deref().is_some_and(|visible| !may_see(field, visible));
+        if self.field.is_some_and(is_hidden) {
             return;
         }
         self.recipients.push(Recipient {
@@ -416,10 +424,10 @@ mod tests {
         index.add(subscription(1, 10, Selector::Field(vec!["3".into()], 2)));
         index.add(subscription(1, 10, Selector::Row(vec!["3".into()])));
         index.add(subscription(1, 10, Selector::Column(2)));
-        assert_eq!(told(&index.on_update(10, key("3"), 2)), [(1, Kind::Column)]);
-        assert_eq!(told(&index.on_update(10, key("3"), 3)), [(1, Kind::Row)]);
+        assert_eq!(told(&index.on_update(10, key("3"), 2, true)), [(1, Kind::Column)]);
+        assert_eq!(told(&index.on_update(10, key("3"), 3, true)), [(1, Kind::Row)]);
         index.add(subscription(1, 10, Selector::Table));
-        assert_eq!(told(&index.on_update(10, key("3"), 2)), [(1, Kind::Table)]);
+        assert_eq!(told(&index.on_update(10, key("3"), 2, true)), [(1, Kind::Table)]);
     }
 
     #[test]
@@ -430,9 +438,9 @@ mod tests {
         index.add(subscription(3, 10, Selector::Row(vec!["3".into()])));
         index.add(subscription(4, 10, Selector::Field(vec!["3".into()], 2)));
         assert_eq!(told(&index.on_insert(10, None)), [(1, Kind::Table), (2, Kind::Column)]);
-        assert_eq!(told(&index.on_update(10, key("3"), 2)).len(), 4);
-        assert_eq!(told(&index.on_update(10, key("3"), 1)), [(1, Kind::Table), (3, Kind::Row)]);
-        assert_eq!(told(&index.on_update(10, key("4"), 2)), [(1, Kind::Table), (2, Kind::Column)]);
+        assert_eq!(told(&index.on_update(10, key("3"), 2, true)).len(), 4);
+        assert_eq!(told(&index.on_update(10, key("3"), 1, true)), [(1, Kind::Table), (3, Kind::Row)]);
+        assert_eq!(told(&index.on_update(10, key("4"), 2, true)), [(1, Kind::Table), (2, Kind::Column)]);
         assert_eq!(told(&index.on_delete(10, key("3"), None)).len(), 4);
         assert_eq!(told(&index.on_delete(10, key("4"), None)), [(1, Kind::Table), (2, Kind::Column)]);
         assert_eq!(told(&index.on_truncate(10)).len(), 4);
@@ -465,12 +473,12 @@ mod tests {
     #[test]
     fn those_of_one_row_are_told_in_the_order_in_which_they_came() {
         let mut index = Index::default();
-        let row = |session| subscription(session, 10, Selector::Row(vec!["a key that is kept on the heap".into()]));
+        const LONG: &str = "a key that is kept on the heap";
+        let row = |session| subscription(session, 10, Selector::Row(vec![LONG.into()]));
         let mut order: Vec<Subscription> = (1..=6).map(row).collect();
         order.iter().for_each(|one| index.add(one.clone()));
         for (at, next) in [(0, 7), (2, 8), (4, 9)] {
-            let told: Vec<Uuid> =
-                index.on_update(10, key("a key that is kept on the heap"), 2).iter().map(|to| to.session).collect();
+            let told: Vec<Uuid> = index.on_update(10, key(LONG), 2, true).iter().map(|to| to.session).collect();
             let expected: Vec<Uuid> = order.iter().map(|one| one.session).collect();
             assert_eq!(told, expected);
             assert!(index.remove(order.remove(at).id));
@@ -485,7 +493,8 @@ mod tests {
         let mut limited = subscription(1, 10, Selector::Table);
         limited.visible = Some(Arc::from([1, 2]));
         index.add(limited);
-        assert_eq!(index.on_update(10, key("3"), 2).len(), 1);
-        assert!(index.on_update(10, key("3"), 3).is_empty());
+        assert_eq!(index.on_update(10, key("3"), 2, true).len(), 1);
+        assert!(index.on_update(10, key("3"), 3, true).is_empty());
+        assert!(index.on_update(10, key("3"), 2, false).is_empty(), "it may be another");
     }
 }

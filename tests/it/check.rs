@@ -269,7 +269,9 @@ async fn a_role_without_the_privileges_gets_them_by_the_remedies() {
     let installed = check(&url).await;
     assert_eq!(installed.failures(), [""; 0]);
     assert_eq!(
-        installed.mark_of("event triggers are missing: tidewire_ddl, tidewire_catalog, tidewire_catalog_drop"),
+        installed.mark_of(
+            "event triggers are missing: tidewire_ddl, tidewire_ddl_drop, tidewire_catalog, tidewire_catalog_drop"
+        ),
         "warning"
     );
     let remedy = installed.remedy_of("event triggers are missing");

@@ -97,7 +97,7 @@ async fn the_internal_functions_do_nothing_for_who_has_no_right_to_it() {
         "_drop_partitions(1000)",
         "_release('public.hers'::regclass)",
         "_recheck('public.hers'::regclass)",
-        "_end_subscriptions()",
+        "_end_subscriptions(null)",
         "_tell_gap('x', 'x', 'x')",
         "_uninstall()",
         "_watch(10::oid, 'public.hers'::regclass)",

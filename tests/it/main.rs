@@ -53,6 +53,7 @@ mod sessions;
 mod shadowed;
 mod sizes;
 mod slow;
+mod stale;
 mod status;
 mod strangers;
 mod subscriptions;

@@ -22,6 +22,7 @@ use self::snapshot::{CURRENT, until_visible};
 use self::statement::{INBOX, JOURNAL, NOTIFY, PROGRESS, small};
 use self::step::{COPY_FROM, Step, rounds, steps};
 use super::connect::error;
+use crate::catalog::Uncertain;
 use crate::crash;
 use crate::error::Result;
 use crate::inbox::{Batch, Notification};
@@ -59,6 +60,7 @@ pub struct InboxStatements {
     note_failures: Statement,
     progress: Statement,
     snapshot: Statement,
+    described_now: Statement,
 }
 
 impl InboxStatements {
@@ -140,6 +142,10 @@ impl InboxStatements {
             .await?,
             progress: prepare(&PROGRESS.sql(1)).await?,
             snapshot: prepare(CURRENT).await?,
+            described_now: prepare(
+                "select event._describe($1), pg_snapshot_xmin(pg_current_snapshot())::xid::text::oid",
+            )
+            .await?,
         })
     }
 
@@ -161,6 +167,16 @@ impl InboxStatements {
                        select $1::oid as oid union all select h.inhparent from up join pg_inherits h on h.inhrelid = up.oid)
                    select w.relation from up join event.watched w on w.relation = up.oid limit 1";
         Ok(client.query_opt(sql, &[&partition]).await.map_err(error)?.map(|row| row.get(0)))
+    }
+
+    /// What a watched table is made of now that the transaction can be seen, and the oldest transaction that may not be seen.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub async fn description_of(&self, client: &Client, table: u32, xid: u32) -> Result<(Option<String>, u32)> {
+        until_visible(client, &self.snapshot, &[xid]).await?;
+        let row = client.query_one(&self.described_now, &[&table]).await.map_err(error)?;
+        Ok((row.get(0), row.get(1)))
     }
 
     /// Waits until the changes that a batch tells of can be read: nobody is told of any before. Returns where the log ended before that.
@@ -421,6 +437,20 @@ pub async fn note_unknown(client: &mut Client, relation: u32, place: EventId) ->
         .await
         .map_err(error)?
         .get::<_, i64>(0);
+    transaction.commit().await.map_err(error)?;
+    Ok(told.unsigned_abs())
+}
+
+/// Which columns of a table are which is not known for certain: who watches these, or may see them and not all, is told that changes
+/// may be missing. Returns how many sessions.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn note_uncertain(client: &mut Client, table: u32, columns: &Uncertain, place: EventId) -> Result<u64> {
+    let transaction = client.build_transaction().read_only(false).start().await.map_err(error)?;
+    let sql = "select event._tell_of_uncertain_columns($1, $2, $3, $4)";
+    let told = transaction.query_one(sql, &[&table, &columns.columns, &columns.unknown, &place.to_string()]).await;
+    let told: i64 = told.map_err(error)?.get(0);
     transaction.commit().await.map_err(error)?;
     Ok(told.unsigned_abs())
 }
