@@ -177,6 +177,8 @@ comment on table event.described is
     'The descriptions as they stand at event.progress: the engine''s own copy, for the same reason as event.route.';
 
 create table event.overdue (
+    -- of any table that is published, as by somebody's FOR ALL TABLES, rows can be deleted only if it has a key
+    id uuid primary key default gen_random_uuid(),
     since timestamptz not null default clock_timestamp()
 );
 comment on table event.overdue is

@@ -140,19 +140,28 @@ comment on function event._spare_writers(oid[]) is
     'Ends the watch of those of the tables (NULL: of all) whose writers would fail under REPLICA IDENTITY FULL.';
 
 create function event._unidentified(relations oid[]) returns setof oid
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select w.relation from event.watched w
-    where (relations is null or w.relation = any (relations))
-      and exists (select from event._leaves(w.relation) f join pg_class l on l.oid = f where l.relreplident <> 'f')
-      and event._tidewire_may_alter(w.relation)
-      and w.release_after < clock_timestamp()
-      -- not of a table that is being put back as it was
-      and (w.explicit or exists (select from event.subscription s where s.relation = w.relation and s.ended is null))
-      and not event._has_virtual_column(w.relation)
-      and not event._has_untold_partition(w.relation)
-      and not exists (select from event._narrow_publications(w.relation))
+declare
+    candidate oid;
+begin
+    for candidate in
+        select w.relation from event.watched w
+        where (relations is null or w.relation = any (relations)) and w.release_after < clock_timestamp()
+    loop
+        if exists (select from event._leaves(candidate) f join pg_class l on l.oid = f where l.relreplident <> 'f')
+           and event._tidewire_may_alter(candidate)
+           -- not of a table that is being put back as it was
+           and exists (select from event.watched w where w.relation = candidate and w.explicit
+                       union all select from event.subscription s where s.relation = candidate and s.ended is null)
+           and not event._has_virtual_column(candidate)
+           and not event._has_untold_partition(candidate)
+           and not exists (select from event._narrow_publications(candidate)) then
+            return next candidate;
+        end if;
+    end loop;
+end
 $$;
 comment on function event._unidentified(oid[]) is
     'Those of the watched tables (NULL: of all) that have not the replica identity that they need: partitions joined, or somebody gave them another.';

@@ -3,9 +3,12 @@
 -- Up from a type to the tables that have it in a column, through arrays, domains and other rows; up from a partition to its root; down
 -- from a table to those that inherit from it.
 create function event._concerned(relations oid[], types oid[]) returns oid[]
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    concerned oid[];
+begin
     with recursive touched (class, object) as (
         select 'pg_class'::regclass, u.oid from unnest(relations) as u (oid)
         union
@@ -26,13 +29,15 @@ as $$
             where t.class = 'pg_type'::regclass and d.refclassid = 'pg_type'::regclass and d.refobjid = t.object
               and d.classid in ('pg_class'::regclass, 'pg_type'::regclass)) x
     )
-    select array_agg(distinct r.relation)
+    select array_agg(distinct r.relation) into concerned
     from (select w.relation from touched t join event.watched w on w.relation = t.object
           where t.class = 'pg_class'::regclass
           union all
           -- a partition that is no more
           select i.root from touched t join event.identity i on i.relation = t.object
-          where t.class = 'pg_class'::regclass) r
+          where t.class = 'pg_class'::regclass) r;
+    return concerned;
+end
 $$;
 comment on function event._concerned(oid[], oid[]) is
     'The watched tables that are made of something else when these relations and types are; NULL: none.';

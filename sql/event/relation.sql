@@ -9,12 +9,15 @@ as $$
 $$;
 comment on function event._mirror_of(text, text) is 'The table that mirrors a relation of meta (see mirror.sql); NULL: it is none that has one.';
 
+-- What is called for each table is in PL/pgSQL, which keeps its plans: to plan takes longer than to look.
 create function event._mirrors(relation oid) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select substr(c.relname, 6) from pg_class c
-    where c.oid = relation and c.relnamespace = 'event'::regnamespace and c.relname like 'meta\_%' and c.relkind = 'r'
+begin
+    return (select substr(c.relname, 6) from pg_class c
+    where c.oid = relation and c.relnamespace = 'event'::regnamespace and c.relname like 'meta\_%' and c.relkind = 'r');
+end
 $$;
 comment on function event._mirrors(oid) is 'The name in meta of what a table mirrors; NULL: nothing.';
 
@@ -41,9 +44,13 @@ $$;
 comment on function event._relation(meta.relation_id) is 'The oid of the named relation, or an error.';
 
 create function event._key_attnums(relation oid) returns smallint[]
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $$ select c.conkey from pg_constraint c where c.conrelid = relation and c.contype = 'p' $$;
+as $$
+begin
+    return (select c.conkey from pg_constraint c where c.conrelid = relation and c.contype = 'p');
+end
+$$;
 comment on function event._key_attnums(oid) is 'The primary key''s columns in its order; NULL without one.';
 
 create function event._key_names(row_id meta.row_id) returns text[]
@@ -54,9 +61,11 @@ comment on function event._key_names(meta.row_id) is 'The names of the key colum
 
 -- Read from pg_inherits: pg_partition_tree takes locks, and would wait for somebody's open ALTER TABLE.
 create function event._partition_tree(relation oid) returns setof oid
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return query
     with recursive tree (oid, relkind) as (
         select c.oid, c.relkind from pg_class c where c.oid = relation
         union all
@@ -64,15 +73,20 @@ as $$
         join pg_inherits h on h.inhparent = t.oid join pg_class c on c.oid = h.inhrelid
         where t.relkind = 'p'
     )
-    select t.oid from tree t
+    select t.oid from tree t;
+end
 $$;
 comment on function event._partition_tree(oid) is 'The relation and, of a partitioned table, all partitions beneath it.';
 
 -- The tables whose identity matters: the leaves of a partitioned table, or the table itself.
 create function event._leaves(relation oid) returns setof oid
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $$ select c.oid from event._partition_tree(relation) f join pg_class c on c.oid = f where c.relkind = 'r' $$;
+as $$
+begin
+    return query select c.oid from event._partition_tree(relation) f join pg_class c on c.oid = f where c.relkind = 'r';
+end
+$$;
 comment on function event._leaves(oid) is 'The tables that hold the relation''s rows.';
 
 create function event._check_watchable(relation oid) returns void
@@ -162,21 +176,26 @@ $$;
 comment on function event._check_watchable(oid) is 'An error with the reason unless the relation is a table whose changes can be told, at no risk to its writers.';
 
 create function event._has_untold_partition(relation oid) returns boolean
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (select from event._partition_tree(relation) f join pg_class c on c.oid = f
-                   where c.relkind = 'f' or c.relpersistence <> 'p')
+begin
+    return (select exists (select from event._partition_tree(relation) f join pg_class c on c.oid = f
+                   where c.relkind = 'f' or c.relpersistence <> 'p'));
+end
 $$;
 comment on function event._has_untold_partition(oid) is 'Whether changes of one of the table''s partitions are not in the WAL.';
 
 -- They exist from PostgreSQL 18 on, and it does not publish them.
 create function event._has_virtual_column(relation oid) returns boolean
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (select from event._leaves(relation) f join pg_attribute a on a.attrelid = f and a.attnum > 0
-                   and not a.attisdropped and a.attgenerated = 'v')
+begin
+    return current_setting('server_version_num')::int >= 180000
+           and exists (select from event._leaves(relation) f join pg_attribute a on a.attrelid = f and a.attnum > 0
+                       and not a.attisdropped and a.attgenerated = 'v');
+end
 $$;
 comment on function event._has_virtual_column(oid) is 'Whether a virtual generated column would break the table''s writers under REPLICA IDENTITY FULL.';
 
@@ -186,18 +205,17 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if current_setting('server_version_num')::int >= 150000 then
-        return query execute
-            'select p.pubname, ''has a column list or row filter for''
-             from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
-             where r.prrelid in (select f from event._partition_tree($1) f)
-               and (r.prattrs is not null
-                    or r.prqual is not null and p.pubname = (select i.publication from event.installation i))'
-            using relation;
+    -- read so that it can be planned once, whatever the server has
+    return query
+    select p.pubname, 'has a column list or row filter for'
+    from event._partition_tree(relation) f join pg_publication_rel r on r.prrelid = f join pg_publication p on p.oid = r.prpubid
+    where to_jsonb(r) ->> 'prattrs' is not null
+          or to_jsonb(r) ->> 'prqual' is not null and p.pubname = (select i.publication from event.installation i);
+    if current_setting('server_version_num')::int < 180000 then
+        return;
     end if;
-    if current_setting('server_version_num')::int >= 180000
-       and exists (select from event._leaves(relation) f join pg_attribute a on a.attrelid = f and a.attnum > 0
-                   and not a.attisdropped and a.attgenerated = 's') then
+    if exists (select from event._leaves(relation) f join pg_attribute a on a.attrelid = f and a.attnum > 0
+               and not a.attisdropped and a.attgenerated = 's') then
         return query execute
             'with tree as (select c.oid, c.relnamespace from event._partition_tree($1) f join pg_class c on c.oid = f)
              select p.pubname, ''leaves out generated columns of''

@@ -40,6 +40,7 @@ mod panics;
 mod partitions;
 mod poison;
 mod privileges;
+mod published;
 mod quiet;
 mod quota;
 mod read;
