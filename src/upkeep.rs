@@ -45,6 +45,9 @@ pub async fn run(
             let client = connected(&target, &mut client).await?;
             let position = segment(moved.borrow_and_update().lsn);
             let looked = upkeep::look_after(client, &to_check).await?;
+            for (name, sessions) in &looked.republished {
+                observe(&Observation::Republished { name, sessions: *sessions });
+            }
             pending.prepare_due(client).await?;
             is_waited_for = !looked.is_done;
             if retained.is_none_or(|last| last.elapsed() >= RETAIN_EVERY) {

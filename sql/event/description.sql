@@ -143,31 +143,87 @@ as $$
 $$;
 comment on function event._describe(oid) is 'A table''s names, key, columns with their types, partitions, and how many columns it has ever had, as JSON.';
 
+-- What a schema change does to rows is not in the stream: those of a partition that joins with rows, a new column's default, a
+-- column's values in another type. (A partition that leaves the engine tells by the descriptions.)
+create function event._came_with_rows(partition oid) returns boolean
+language plpgsql stable
+-- no policy's code: an error instead
+set search_path = pg_catalog, pg_temp set row_security = off
+as $$
+declare
+    joined xid;
+    result boolean;
+begin
+    if pg_relation_size(partition) = 0 then
+        return false;
+    elsif exists (select from pg_event_trigger t where t.evtname = 'tidewire_ddl' and t.evtenabled in ('O', 'A')) then
+        -- it is joining just now
+        return true;
+    end if;
+    select h.xmin into joined from pg_inherits h where h.inhrelid = partition;
+    -- what came first stands first
+    execute format('select age(p.xmin) >= age($1) from only %s p limit 1', partition::regclass) into result using joined;
+    return coalesce(result, false);
+end
+$$;
+comment on function event._came_with_rows(oid) is 'Whether a partition had rows when it joined its table, as far as they are there still.';
+
+create function event._rewrites(relation oid, former json, now json) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (
+            select from json_array_elements(case when former ->> 'partitions' is null then '[]' else former -> 'partitions' end) p (part)
+            right join json_array_elements(case when now ->> 'partitions' is null then '[]' else now -> 'partitions' end) n (part)
+                 on n.part ->> 'oid' = p.part ->> 'oid'
+            where p.part is null and event._came_with_rows((n.part ->> 'oid')::bigint::oid))
+        or exists (
+            select from json_array_elements(former -> 'columns') f (col)
+            right join json_array_elements(now -> 'columns') n (col) on n.col ->> 'attnum' = f.col ->> 'attnum'
+            join pg_attribute a on a.attrelid = relation and a.attnum = (n.col ->> 'attnum')::smallint
+            where case when f.col is null then a.atthasmissing or a.atthasdef or a.attidentity <> ''
+                  else n.col ->> 'type' <> f.col ->> 'type' end)
+           and exists (select from event._leaves(relation) f where pg_relation_size(f) > 0);
+end
+$$;
+comment on function event._rewrites(oid, json, json) is 'Whether values of the table''s rows may be others than were told, since it is made of something else.';
+
 create function event._redescribe(relations oid[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    partitioned boolean;
+    changed record;
 begin
-    with now as (
-        select w.relation, event._describe(w.relation) as description
-        from event.watched w where relations is null or w.relation = any (relations)
-    ), changed as (
+    for changed in
+        with now as materialized (
+            select w.relation, w.description as former, event._describe(w.relation) as description
+            from event.watched w where relations is null or w.relation = any (relations)
+        )
         update event.watched w set description = now.description
         from now
         where w.relation = now.relation and now.description is not null and now.description is distinct from w.description
-        returning w.relation
-    )
-    select bool_or(c.relkind = 'p') into partitioned from changed h join pg_class c on c.oid = h.relation;
-    -- PostgreSQL 14's walsender keeps to what it knew of a table before that was attached: not published. It thinks again
-    -- when the publication changes.
-    if partitioned and current_setting('server_version_num')::int < 150000 then
-        execute format('alter publication %I set (publish_via_partition_root = false)', event._publication());
-    end if;
+        returning w.relation, now.former, now.description
+    loop
+        if event._rewrites(changed.relation, changed.former::json, changed.description::json) then
+            insert into event.gap (session_id, durable, reason, from_id, to_id)
+            select s.id, s.durable, 'rewritten', event._event_id(pg_current_wal_insert_lsn(), 0), event._event_id(pg_current_wal_insert_lsn(), 0)
+            from event.session s
+            where exists (select from event.subscription u
+                          where u.session_id = s.id and u.relation = changed.relation and u.ended is null and not u.waiting);
+        end if;
+        -- PostgreSQL 14's walsender keeps to what it knew of a table before that was attached: not published. It thinks again
+        -- when the publication changes.
+        if current_setting('server_version_num')::int < 150000
+           and exists (select from pg_class c where c.oid = changed.relation and c.relkind = 'p') then
+            execute format('alter publication %I set (publish_via_partition_root = false)', event._publication());
+        end if;
+    end loop;
 end
 $$;
-comment on function event._redescribe(oid[]) is 'Brings the descriptions of these watched tables up to date; NULL: of all.';
+comment on function event._redescribe(oid[]) is
+    'Brings the descriptions of these watched tables up to date (NULL: of all), and tells of a gap where rows are others than were told.';
 
 create table event.described (
     relation oid primary key,

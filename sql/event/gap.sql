@@ -10,7 +10,7 @@ create table event.gap (
     to_id text collate "C" not null
 );
 comment on table event.gap is 'Gaps that sessions have yet to be told of.';
-comment on column event.gap.reason is 'slot_lost, database_restored, inbox_full, inbox_too_old, partition_gone or columns_uncertain.';
+comment on column event.gap.reason is 'slot_lost, database_restored, inbox_full, inbox_too_old, partition_gone, columns_uncertain, unpublished or rewritten.';
 comment on column event.gap.from_id is 'Events from here on may be missing.';
 comment on column event.gap.to_id is 'Events behind it are told again.';
 

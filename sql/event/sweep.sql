@@ -85,3 +85,48 @@ begin
 end
 $$;
 comment on function event._sweep_schema() is 'Follows what schema changes no event trigger did.';
+
+-- Whoever may alter the publication may take a watched table out of it. What is written then is lost to those who watch the table.
+create function event._unpublished() returns setof oid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    select w.relation from event.watched w join pg_class c on c.oid = w.relation
+    where not exists (select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
+                      where r.prrelid = w.relation and p.pubname = (select i.publication from event.installation i))
+      and exists (select from pg_publication p where p.pubname = (select i.publication from event.installation i))
+      and (w.explicit or exists (select from event.subscription s where s.relation = w.relation and s.ended is null))
+      and w.release_after < clock_timestamp();
+end
+$$;
+comment on function event._unpublished() is 'The watched tables that are not in the publication, and are to be.';
+
+create function event._republish(relation oid, out name text, out told bigint, out why text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    name := _republish.relation::regclass;
+    begin
+        perform event._publish(_republish.relation);
+        insert into event.gap (session_id, durable, reason, from_id, to_id)
+        -- since when it was not there nothing tells
+        select s.id, s.durable, 'unpublished', event._event_id('0/0', 0), event._event_id(pg_current_wal_insert_lsn(), 0)
+        from event.session s
+        where exists (select from event.route r where r.session_id = s.id and r.relation = _republish.relation);
+        get diagnostics told = row_count;
+        return;
+    exception
+        when lock_not_available then
+            return;
+        when others then
+            why := sqlerrm;
+    end;
+    update event.watched w set release_after = clock_timestamp() + interval '1 minute' where w.relation = _republish.relation;
+end
+$$;
+comment on function event._republish(oid) is
+    'Puts a watched table back into the publication, and tells those who watch it of a gap; returns its name, how many sessions are told (NULL: it is busy), and what else is in the way.';

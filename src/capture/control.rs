@@ -118,10 +118,13 @@ impl Capture {
         let (Some(relation), Some(_)) = (relation, self.next_id()?) else { return Ok(()) };
         // an update that leaves a large description as it was does not carry it
         if is_gone || description.is_some() {
-            let asked = self.relations.describe(relation, description.as_deref());
-            self.questions.extend(asked.into_iter().map(Question::Columns));
+            let news = self.relations.describe(relation, description.as_deref());
+            self.questions.extend(news.asked.into_iter().map(Question::Columns));
             self.batch.weigh(description.as_deref().map_or(0, str::len));
             self.batch.descriptions.push((relation, description));
+            if let Some(table) = news.table {
+                self.left(&table, news.left)?;
+            }
         }
         Ok(())
     }

@@ -76,7 +76,9 @@ impl Capture {
                     let (answer, root) = oneshot::channel();
                     let ask = Ask::Root { partition: relation, xid: begin.xid, answer };
                     asks.send(ask).await.map_err(|_| writer_gone())?;
-                    match root.await.map_err(|_| writer_gone())? {
+                    let root = root.await.map_err(|_| writer_gone())?;
+                    observe(&Observation::Answered);
+                    match root {
                         Some(root) => {
                             self.relations.adopt(relation, root);
                             self.questions.push(Question::Columns(relation));
@@ -113,6 +115,7 @@ async fn said_of(asks: &mpsc::Sender<Ask>, table: u32, xid: u32) -> Result<Said>
     let (answer, said) = oneshot::channel();
     asks.send(Ask::Description { table, xid, answer }).await.map_err(|_| writer_gone())?;
     let (description, shown_before) = said.await.map_err(|_| writer_gone())?;
+    observe(&Observation::Answered);
     // what cannot be read is as good as nothing
     let description = description.and_then(|text| serde_json::from_str(&text).ok());
     Ok(Said { description, shown_before })

@@ -54,6 +54,17 @@ pub(super) struct Relations {
     pub(super) unknown: HashSet<u32, FxBuildHasher>,
 }
 
+/// What comes of a description.
+#[derive(Default)]
+pub(super) struct News {
+    /// The relations of which it is to be asked which columns they have.
+    pub(super) asked: Vec<u32>,
+    /// Schema and name of the partitions that left the table with all their rows.
+    pub(super) left: Vec<(String, String)>,
+    /// The table that they left.
+    pub(super) table: Option<Arc<Relation>>,
+}
+
 /// A relation as the stream described it, kept for when its table's description changes.
 struct Body {
     schema: String,
@@ -124,11 +135,12 @@ impl Relations {
         self.join(oid);
     }
 
-    /// A watched table is made of this from here on; `None`: it is watched no more. Returns the relations of which it is to be asked
-    /// which columns they have.
-    pub(super) fn describe(&mut self, table: u32, description: Option<&str>) -> Vec<u32> {
+    /// A watched table is made of this from here on; `None`: it is watched no more.
+    pub(super) fn describe(&mut self, table: u32, description: Option<&str>) -> News {
+        let mut news = News::default();
         let mut affected = vec![table];
-        if let Some(former) = self.descriptions.remove(&table) {
+        let former = self.descriptions.remove(&table);
+        if let Some(former) = &former {
             affected.extend(former.partitions().iter().map(|partition| partition.oid));
         }
         self.roots.retain(|_, root| *root != table);
@@ -140,6 +152,10 @@ impl Relations {
                     self.roots.insert(partition.oid, table);
                     affected.push(partition.oid);
                 }
+                if let Some(former) = former {
+                    news.left = former.left_in(&description);
+                    news.table = Some(Arc::new(description.bare(table)));
+                }
                 // not all that renames it makes the stream describe it again
                 if let Some(body) = self.bodies.get_mut(&table) {
                     description.rename(&mut body.schema, &mut body.name);
@@ -150,16 +166,15 @@ impl Relations {
             None => {}
         }
         self.said.remove(&table);
-        let mut asked = Vec::new();
         for oid in affected {
             self.join(oid);
             let is_numbered = |body: &Body| !body.numbered.is_empty() || body.columns.is_empty();
             let is_known = self.bodies.get(&oid).is_none_or(is_numbered) && !self.uncertain.contains_key(&oid);
             if !is_known && !self.is_stranger(oid) {
-                asked.push(oid);
+                news.asked.push(oid);
             }
         }
-        asked
+        news
     }
 
     /// The stream describes a relation.

@@ -347,6 +347,19 @@ impl Capture {
         }
     }
 
+    /// Partitions left a table with all their rows: to who watches the table that is as if they were emptied.
+    pub(super) fn left(&mut self, table: &Arc<Relation>, partitions: Vec<(String, String)>) -> Result<()> {
+        for partition in partitions {
+            let Some(id) = self.next_id()? else { continue };
+            let recipients = self.index.on_truncate(table.oid);
+            if !recipients.is_empty() {
+                let bare = render::bare(id, self.begun()?, ChangeKind::Truncate, Some(Arc::clone(table)));
+                self.deliver(Entry { partition: Some(partition), ..bare }, &recipients);
+            }
+        }
+        Ok(())
+    }
+
     fn truncated(&mut self, relations: &[u32]) -> Result<()> {
         let mut told: SmallVec<[u32; 4]> = SmallVec::new();
         for oid in relations {

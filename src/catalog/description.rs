@@ -211,6 +211,17 @@ impl Description {
         .into()
     }
 
+    /// Schema and name of the partitions that this description has and a later one has not.
+    pub fn left_in(&self, later: &Description) -> Vec<(String, String)> {
+        let left = self.partitions().iter().filter(|partition| later.partition(partition.oid).is_none());
+        left.map(|partition| (partition.schema.clone(), partition.name.clone())).collect()
+    }
+
+    /// The table, for an event that tells of no row.
+    pub fn bare(&self, oid: u32) -> Relation {
+        RelationParts { oid, schema: self.schema.clone(), name: self.name.clone(), ..RelationParts::default() }.into()
+    }
+
     /// The table has this schema and this name.
     pub fn rename(&self, schema: &mut String, name: &mut String) {
         schema.clone_from(&self.schema);

@@ -30,6 +30,8 @@ const TABLE_STEPS: [(&str, &str); 2] = [
 pub struct Looked {
     /// Until the database moves on there is nothing to look for: everybody is told who was not notified of something.
     pub is_done: bool,
+    /// Tables that were not in the publication any more and are again, and how many sessions are told of a gap.
+    pub republished: Vec<(String, u64)>,
     /// The first of what went wrong with one thing, after the others were done.
     pub failed: Option<Error>,
 }
@@ -66,12 +68,21 @@ pub async fn look_after(client: &Client, altered: &[u32]) -> Result<Looked> {
             }
         }
     }
+    let mut republished = Vec::new();
+    for row in note(client.query("select event._unpublished()", &[]).await, &mut first)?.unwrap_or_default() {
+        let sql = "select name, told, why from event._republish($1)";
+        let Some(done) = note(client.query_one(sql, &[&row.get::<_, u32>(0)]).await, &mut first)? else { continue };
+        if let Some(why) = done.get::<_, Option<String>>(2) {
+            first.get_or_insert(Error::new(ErrorKind::Database, why));
+        }
+        republished.extend(done.get::<_, Option<i64>>(1).map(|told| (done.get(0), told.unsigned_abs())));
+    }
     // who connects writes nothing
     let done = "select event._tell_skipped() and not event._is_mirrored('connection')
                        and not exists (select from event._waiting())";
     let done = note(client.query_one(done, &[]).await, &mut first)?;
     // who holds a lock may have kept it from being told
-    Ok(Looked { is_done: done.is_some_and(|done| done.get(0)), failed: first })
+    Ok(Looked { is_done: done.is_some_and(|done| done.get(0)), republished, failed: first })
 }
 
 /// The tables that are to be prepared for subscriptions that wait.

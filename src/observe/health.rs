@@ -128,6 +128,8 @@ struct Health {
     /// When the batch that is being written was handed over.
     batch: Option<Instant>,
     is_waiting_to_be_visible: bool,
+    /// Since when the walk waits for an answer of the writer's that has to wait for a commit to be visible.
+    waits: Option<Instant>,
     /// When something was last delivered, or all was found delivered.
     delivered: Instant,
     /// Since when the monitor has no answer.
@@ -150,6 +152,7 @@ impl Health {
             goal: None,
             batch: None,
             is_waiting_to_be_visible: false,
+            waits: None,
             delivered: now,
             asked: None,
             stuck: None,
@@ -190,6 +193,9 @@ impl Health {
             } else {
                 Unready::Unwritten(time)
             });
+        }
+        if let Some(time) = self.waits.map(|since| now - since).filter(is_long) {
+            return Some(Unready::Invisible(time));
         }
         // a monitor that finds no connection free says nothing of a delivery that goes on
         if let Some(time) = self.asked.map(|since| now - since).filter(is_long)
@@ -239,7 +245,14 @@ fn note_of_delivery(observation: &Observation<'_>) {
             health.batch = Some(Instant::now());
             health.is_waiting_to_be_visible = false;
         }
-        Observation::WaitingToBeVisible => health().is_waiting_to_be_visible = true,
+        Observation::WaitingToBeVisible => {
+            let mut health = health();
+            health.is_waiting_to_be_visible = true;
+            if health.batch.is_none() {
+                health.waits.get_or_insert_with(Instant::now);
+            }
+        }
+        Observation::Answered => health().waits = None,
         Observation::BatchWritten { .. } => {
             let mut health = health();
             health.batch = None;

@@ -148,6 +148,8 @@ pub fn begin() {
         "change_failed",
         "not_utf8",
         "partition_gone",
+        "columns_uncertain",
+        "unpublished",
     ] {
         counter!("tidewire_gaps_total", "reason" => reason).absolute(0);
     }
@@ -196,6 +198,7 @@ pub(super) fn count(observation: &Observation<'_>) {
             gap("change_failed", *sessions);
         }
         Observation::Stranger { sessions, .. } => gap("partition_gone", *sessions),
+        Observation::Republished { sessions, .. } => gap("unpublished", *sessions),
         Observation::ColumnsUncertain { sessions, .. } => gap("columns_uncertain", *sessions),
         Observation::Retrying { .. } => counter!("tidewire_retries_total").increment(1),
         Observation::Stalled { .. } => counter!("tidewire_stalls_total").increment(1),

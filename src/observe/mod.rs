@@ -183,6 +183,15 @@ pub enum Observation<'a> {
         /// How many sessions are told of a gap.
         sessions: u64,
     },
+    /// The writer answered what the walk had asked.
+    Answered,
+    /// Somebody took a watched table out of the publication; it is in it again.
+    Republished {
+        /// The table.
+        name: &'a str,
+        /// How many sessions are told of a gap.
+        sessions: u64,
+    },
     /// A row of `event.subscription` is not of the form; nobody is told by it.
     SubscriptionUnreadable {
         /// Its id.
@@ -320,6 +329,7 @@ fn write(observation: &Observation<'_>) {
         Observation::Read { .. }
         | Observation::BatchHandedOver
         | Observation::WaitingToBeVisible
+        | Observation::Answered
         | Observation::Acknowledged
         | Observation::Asked
         | Observation::Sampled { .. }
@@ -340,6 +350,11 @@ fn write(observation: &Observation<'_>) {
             tracing::warn!(
                 "table {table} was altered, and which of its columns is which is not certain for some changes: {sessions} sessions \
                  are told of a gap"
+            );
+        }
+        Observation::Republished { name, sessions } => {
+            tracing::warn!(
+                "table {name} was taken out of our publication and is in it again: {sessions} sessions are told of a gap"
             );
         }
         Observation::SubscriptionUnreadable { id } => {

@@ -92,7 +92,19 @@ async fn a_partition_that_joins_is_told_from_its_first_row_on() {
     stage.owner.sql("alter table parts detach partition parts_30").await;
     stage.client.until(Stage::described(), "3").await;
     stage.owner.sql("truncate parts; truncate parts_30").await;
-    assert_eq!(stage.subscriber.told().await, ["truncate table parts"]);
+    assert_eq!(stage.subscriber.told().await, ["truncate table parts_30", "truncate table parts"]);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn rows_that_a_partition_brings_along_are_a_gap() {
+    let mut stage = Stage::set().await;
+    let joins = "create table parts_10 (id int not null, v int); insert into parts_10 values (10, 1);
+                 alter table parts attach partition parts_10 for values from (10) to (20)";
+    stage.owner.sql(joins).await;
+    stage.client.until(Stage::described(), "2").await;
+    assert_eq!(stage.subscriber.told().await, ["gap rewritten"]);
+    assert!(stage.bystander.told().await.is_empty());
     stage.stop().await;
 }
 

@@ -49,6 +49,7 @@ mod removed;
 mod restart;
 mod restored;
 mod retention;
+mod rewritten;
 mod schema_changes;
 mod sessions;
 mod shadowed;

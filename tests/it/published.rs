@@ -51,3 +51,26 @@ async fn a_publication_of_all_tables_keeps_nothing_from_being_done() {
     client.until("select count(*) from event.watched", "0").await;
     assert!(!tidewire.stderr().contains("upkeep failed"), "{}", tidewire.stderr());
 }
+
+#[tokio::test]
+async fn a_table_that_is_taken_out_is_put_back_and_a_gap_told() {
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key); create table other (id int primary key)").await;
+    let mut reader = Subscriber::open(&database).await;
+    reader.table("t").await;
+    let mut bystander = Subscriber::open(&database).await;
+    bystander.table("other").await;
+    client.sql("begin; alter publication tidewire drop table t; insert into t values (1); commit").await;
+    client.until("select count(*) from pg_publication_tables where tablename = 't'", "1").await;
+    client.sql("insert into t values (2); insert into other values (2)").await;
+    assert_eq!(reader.told().await, ["gap unpublished", r#"insert table t 2 {"id":2}"#]);
+    assert_eq!(bystander.told().await, [r#"insert table other 2 {"id":2}"#]);
+    tidewire
+        .wait_for_log(
+            "table public.t was taken out of our publication and is in it again: 1 sessions are told of a gap",
+        )
+        .await;
+    assert_eq!(client.text("select count(*) from event.gap").await, "0");
+}
