@@ -39,6 +39,7 @@ mod ownership;
 mod panics;
 mod partitions;
 mod poison;
+mod pooler;
 mod privileges;
 mod published;
 mod quiet;

@@ -97,7 +97,7 @@ pub async fn before_all(client: &Client) -> Result<Vec<Requirement>> {
 pub async fn examine(target: &Target) -> Result<Vec<Requirement>> {
     let client = match target.connect_pinned().await {
         Ok(connection) => connection.client,
-        Err(failed) => return Ok(vec![role::refused(target, &failed)]),
+        Err(failed) => return Ok(vec![role::refused(&failed)]),
     };
     let mut found = vec![role::connected(&client, target).await?];
     let essentials = server::essentials(&client).await?;
