@@ -29,6 +29,7 @@ mod joined;
 mod live;
 mod locks;
 mod logged;
+mod logins;
 mod meanwhile;
 mod meta;
 mod operation;
