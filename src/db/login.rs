@@ -41,8 +41,8 @@ fn remedy(target: &Target, code: &str, message: &str, io: Option<std::io::ErrorK
                 format!("alter role {user} login;  -- as a superuser")
             }
             _ if message.contains("does not exist") => as_owner(target),
-            _ if message.starts_with("Peer ") || message.starts_with("Ident ") => as_peer(target),
-            // by certificate, LDAP, PAM, RADIUS
+            _ if message.starts_with("Peer ") => as_peer(target),
+            // by ident, certificate, LDAP, PAM, RADIUS
             _ => format!("{}  # a line for pg_hba.conf; then: select pg_reload_conf();", entry(target, None)),
         },
         "3D000" => format!("create database {database};  -- in another database of that server"),
