@@ -145,7 +145,7 @@ impl Target {
 
 /// The socket of the local server, or the loopback address if there is none. Everybody may put a socket into a folder
 /// like /tmp, and would get the password: it has to be root's, our own, or PostgreSQL's.
-fn nearest(port: u16) -> String {
+pub(super) fn nearest(port: u16) -> String {
     let accounts = [nix::unistd::geteuid().as_raw(), 0];
     let server = User::from_name("postgres").ok().flatten().map(|user| user.uid.as_raw());
     let is_trusted = |folder: &&&str| {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use nix::unistd::{Uid, User};
 
-use super::connect::{Target, error};
+use super::connect::{Target, error, nearest};
 use super::{passfile::Source, pooler};
 use crate::error::Error;
 
@@ -34,7 +34,10 @@ fn remedy(target: &Target, code: &str, message: &str, io: Option<std::io::ErrorK
     let shown = target.display();
     let (user, database) = (quoted(target.user()), quoted(target.database()));
     match code {
-        "28P01" => [source_of_password(target.password_source()), wrong_password(&shown, &user)].concat(),
+        "28P01" => {
+            let source = source_of_password(target.password_source());
+            [source, wrong_password(&shown, &user), by_socket(target)].concat()
+        }
         "28000" => match message {
             _ if message.contains("pg_hba.conf") => no_entry(target, message),
             _ if message.contains("is not permitted to log in") => {
@@ -53,7 +56,9 @@ fn remedy(target: &Target, code: &str, message: &str, io: Option<std::io::ErrorK
         "57P03" => {
             format!("pg_isready -d '{shown}'  # the server is starting or stopping: wait, and look into its log")
         }
-        "" if message.starts_with("the server asks for a password") => no_password(target, &shown),
+        "" if message.starts_with("the server asks for a password") => {
+            [no_password(target, &shown), by_socket(target)].concat()
+        }
         "" if message.contains("unsupported authentication method") => {
             format!("{}  # a line for pg_hba.conf; then: select pg_reload_conf();", entry(target, None))
         }
@@ -95,6 +100,20 @@ fn no_password(target: &Target, shown: &str) -> String {
         Source::File(_) | Source::None => String::new(),
     };
     format!("{open}psql '{shown}' -c 'select 1'  # asks for the password; put it into PGPASSWORD, ~/.pgpass or the URL")
+}
+
+/// A local server takes the role of an account without a password, if it is reached by its socket.
+fn by_socket(target: &Target) -> String {
+    let is_local = ["127.0.0.1", "localhost", "::1"].contains(&target.host().as_str());
+    let folder = nearest(target.port());
+    if !is_local || !folder.starts_with('/') || User::from_name(target.user()).ok().flatten().is_none() {
+        return String::new();
+    }
+    let (user, database, port) = (target.user(), target.database(), target.port());
+    format!(
+        "\nsudo -u {user} tidewire check --database-url 'postgresql://{user}@/{database}?host={folder}&port={port}'  \
+         # by the socket, without a password"
+    )
 }
 
 /// The role is not there: the account that runs the server has one of its own name.

@@ -5,7 +5,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::DbError;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::connect::error;
@@ -46,8 +46,7 @@ impl Mark {
 /// Whether that is how a pooler refuses a setting in the startup message: PgBouncer's words, and
 /// those of Amazon's proxy. The server takes every setting.
 pub(super) fn refuses(db: &DbError) -> bool {
-    (*db.code() == SqlState::PROTOCOL_VIOLATION && db.message().contains("unsupported startup parameter"))
-        || db.message().contains("support command-line options")
+    ["unsupported startup parameter", "support command-line options"].iter().any(|words| db.message().contains(words))
 }
 
 /// The error for a pooler.
