@@ -249,7 +249,8 @@ async fn begin(target: &Target, limits: &Limits, hub: &Hub, mut writer: db::Clie
     let reached = past.delivered.borrow().done;
     let begun = async {
         let done = prepare_slot(&mut writer, &slot, reached, hub).await?;
-        // at once: a return that has been told must not be found, and told, again by the next attempt
+        // at once: a return that has been told must not be found, and told, again by the next
+        // attempt
         past.delivered.send_replace(Delivered { lsn: done.id.lsn, done: done.id });
         if let Some(commits_at) = past.failures.take_unsendable() {
             let sessions = slot::pass_over(&mut writer, &slot, commits_at, "unsendable").await?;
@@ -279,8 +280,8 @@ async fn begin(target: &Target, limits: &Limits, hub: &Hub, mut writer: db::Clie
     }
 }
 
-/// Sees to it that the stream can log in before there is a slot, which would keep WAL for nobody. Returns whether the slot is still to
-/// be made.
+/// Sees to it that the stream can log in before there is a slot, which would keep WAL for nobody.
+/// Returns whether the slot is still to be made.
 ///
 /// # Errors
 /// Those of the stream's login, or the requirement that explains it.

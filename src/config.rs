@@ -165,8 +165,8 @@ enum Found {
 }
 
 /// The settings file in the current folder, if there is one. Nobody named it, and it says which database is connected to
-/// and so who gets the password: what another user put there is not for us. An account that may not read it does without,
-/// as `sudo -u postgres tidewire` in a home folder has to.
+/// and so who gets the password: what another user put there is not for us. An account that may not
+/// read it does without, as `sudo -u postgres tidewire` in a home folder has to.
 fn found() -> Result<Found> {
     let refused = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::PermissionDenied => Ok(Found::Unreadable(format!("cannot read {FILE}: {source}"))),

@@ -83,9 +83,10 @@ end
 $$;
 comment on function event._hold(uuid) is 'Marks the session as held by this connection until it closes.';
 
--- Behind a pooler each transaction of a client may run on another connection, and each connection serves all clients. The server
--- cannot see that. But a pooler does not pass on what a client sets in its startup message: a setting that came with the startup
--- of this connection came from the client itself. Where there is none, the client can say so.
+-- Behind a pooler each transaction of a client may run on another connection, and each connection
+-- serves all clients. The server cannot see that. But a pooler does not pass on what a client sets
+-- in its startup message: a setting that came with the startup of this connection came from the
+-- client itself. Where there is none, the client can say so.
 create function event._is_own_connection() returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -113,7 +114,8 @@ begin
     if not event._is_own_connection() then
         raise exception 'this connection is not known to be the client''s own'
             using errcode = 'object_not_in_prerequisite_state',
-                  detail = 'Behind a pooler, what the session sends would reach other clients, and the connection can end at any time.',
+                  detail = 'Behind a pooler, what the session sends would reach other clients, '
+                      'and the connection can end at any time.',
                   hint = 'Through a pooler, name a durable session in each call and read it with event.read(session). '
                       'Without one, connect with an application_name, or: set event.own_connection = on.';
     end if;
@@ -153,8 +155,8 @@ begin
         perform event._session_attach(_session_create.caller, created.id);
     else
         perform set_config('event.current_session', created.id::text, true);
-        raise notice 'the session is current in this transaction only, and its notifications are not sent here'
-            using detail = 'This connection is not known to be the client''s own: it may be a pooler''s.',
+        raise notice 'the session is current in this transaction alone, and is not attached'
+            using detail = 'The connection is not known to be the client''s own: it may be a pooler''s.',
                   hint = 'Name the session in each call. Without a pooler, connect with an application_name, '
                       'or: set event.own_connection = on.';
     end if;

@@ -106,7 +106,9 @@ impl Target {
         let is_socket = matches!(config.get_hosts(), [Host::Unix(_)]);
         environment::check_variables(environment, &parameters, is_socket)?;
         let mode = value_of("sslmode").map(|given| given.value.clone()).or_else(|| environment.get("sslmode"));
-        let is_encrypted = !is_socket && mode.is_some_and(|mode| environment::is_encrypted(&mode));
+        let mode = mode.filter(|_| !is_socket).unwrap_or_default();
+        environment.check_authorities(&mode)?;
+        let is_encrypted = environment::is_encrypted(&mode);
         config.ssl_mode(if is_encrypted { SslMode::Require } else { SslMode::Disable });
         if let (None, Some(seconds)) = (value_of("connect_timeout"), environment.get("connect_timeout"))
             && let seconds @ 1.. = number::<i32>("PGCONNECT_TIMEOUT", &seconds)?
@@ -143,8 +145,9 @@ impl Target {
     }
 }
 
-/// The socket of the local server, or the loopback address if there is none. Everybody may put a socket into a folder
-/// like /tmp, and would get the password: it has to be root's, our own, or PostgreSQL's.
+/// The socket of the local server, or the loopback address if there is none. Everybody may put a
+/// socket into a folder like /tmp, and would get the password: it has to be root's, our own, or
+/// PostgreSQL's.
 pub(super) fn nearest(port: u16) -> String {
     let accounts = [nix::unistd::geteuid().as_raw(), 0];
     let server = User::from_name("postgres").ok().flatten().map(|user| user.uid.as_raw());
@@ -267,8 +270,8 @@ impl Target {
     /// is plain.
     ///
     /// # Errors
-    /// [`ErrorKind::Connection`] when the server can't be reached, [`ErrorKind::Authentication`] when it refuses,
-    /// [`ErrorKind::Setup`] when a pooler answers; the hint says what helps.
+    /// [`ErrorKind::Connection`] when the server can't be reached, [`ErrorKind::Authentication`]
+    /// when it refuses, [`ErrorKind::Setup`] when a pooler answers; the hint says what helps.
     pub async fn connect(&self) -> Result<Connection> {
         let mut config = self.config.clone();
         let mark = Mark::new();

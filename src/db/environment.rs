@@ -197,8 +197,30 @@ impl Environment<'_> {
 
     /// Where the passwords are, unless the connection string says it.
     pub fn password_file(&self) -> Option<PathBuf> {
-        let at_home = || (self.0)("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(".pgpass"));
-        self.get("passfile").map(PathBuf::from).or_else(at_home)
+        self.get("passfile").map(PathBuf::from).or_else(|| self.at_home(".pgpass"))
+    }
+
+    fn at_home(&self, name: &str) -> Option<PathBuf> {
+        (self.0)("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(name))
+    }
+
+    /// Refuses to verify by another list of authorities than the one that libpq would take.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] with the file's name.
+    pub fn check_authorities(&self, sslmode: &str) -> Result<()> {
+        let file = self.at_home(".postgresql/root.crt").filter(|_| sslmode.starts_with("verify-"));
+        match file.filter(|file| file.exists()) {
+            Some(file) => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "sslmode is \"{sslmode}\", which means the authorities of {}, and Tidewire {NO_FILES}",
+                    file.display()
+                ),
+            )
+            .hint(VERIFIED)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -238,7 +260,8 @@ fn instead_of(name: &str) -> &'static str {
     }
 }
 
-/// Whether that value of `sslmode` asks for an encrypted connection. Each of those is verified: certificate and name.
+/// Whether that value of `sslmode` asks for an encrypted connection. Each of those is verified:
+/// certificate and name.
 pub fn is_encrypted(sslmode: &str) -> bool {
     ["require", "verify-ca", "verify-full"].contains(&sslmode)
 }

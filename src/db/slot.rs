@@ -253,8 +253,8 @@ pub async fn drop(client: &Client, slot: &str) -> Result<()> {
     }
 }
 
-/// Takes back a slot that nothing was read from. At the first start nothing is left of it; later on the sessions are told that it is
-/// missing, as of any that is.
+/// Takes back a slot that nothing was read from. At the first start nothing is left of it; later on
+/// the sessions are told that it is missing, as of any that is.
 ///
 /// # Errors
 /// Those of the connection.

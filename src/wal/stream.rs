@@ -118,11 +118,11 @@ fn config(options: &StreamOptions, password: String) -> ReplicationConfig {
 }
 
 /// Waits for the server no longer than it may take.
-async fn within<T>(what: &str, answer: impl Future<Output = std::result::Result<T, PgWireError>>) -> Result<T> {
+async fn within<T>(late: &str, answer: impl Future<Output = std::result::Result<T, PgWireError>>) -> Result<T> {
     match tokio::time::timeout(OPEN_WITHIN, answer).await {
         Ok(answered) => answered.map_err(error),
         Err(_) => {
-            let late = format!("the server did not {what} within {} s", OPEN_WITHIN.as_secs());
+            let late = format!("{late} {} s", OPEN_WITHIN.as_secs());
             Err(Error::new(ErrorKind::Connection, late))
         }
     }
@@ -157,7 +157,7 @@ impl WalStream {
         let mut refused = None;
         for password in login::passwords(&options.password) {
             let mut client = ReplicationClient::connect_gated(config(options, password)).await.map_err(error)?;
-            let answered = within("answer its login", client.identify_system()).await;
+            let answered = within("the server did not answer its login within", client.identify_system()).await;
             client.abort();
             match answered {
                 Err(failed) if failed.kind() == ErrorKind::Authentication => refused = refused.or(Some(failed)),
@@ -187,7 +187,7 @@ impl WalStream {
             }
             client.wait_started().await
         };
-        match within("start the replication stream", starting).await {
+        match within("the server did not start the replication stream within", starting).await {
             Ok(()) => Ok(WalStream { client, acknowledged, large: None }),
             Err(failed) => {
                 client.abort();

@@ -154,6 +154,16 @@ async fn who_asks_for_tls_never_gets_a_plain_connection() {
     }
     let (code, text) = check(&format!("{url}?ssl=true"), &[]).await;
     assert!(code != 0 && !text.contains("connected to"), "{text}");
+    // an authority of one's own cannot be read, and another one is not taken for it
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join(".postgresql")).unwrap();
+    std::fs::write(home.path().join(".postgresql/root.crt"), "").unwrap();
+    let home = ("HOME", home.path().to_str().unwrap());
+    for mode in ["verify-ca", "verify-full"] {
+        let (code, text) = check(&format!("{url}?sslmode={mode}"), &[home]).await;
+        assert!(code == 2 && text.contains(".postgresql/root.crt, and Tidewire reads no certificates"), "{text}");
+    }
+    assert_eq!(check(&format!("{NOWHERE}?sslmode=require"), &[home]).await.0, 1);
     // what the URL says comes first, and over a Unix socket there is no TLS, as with libpq
     let plain = check(&format!("{url}?sslmode=disable"), &[("PGSSLMODE", "require")]).await;
     assert!(plain.1.contains("connected to"), "{}", plain.1);
@@ -293,5 +303,11 @@ async fn an_empty_url_is_no_database() {
             assert_eq!(code, 2, "{command}: {text}");
             assert!(text.starts_with("error: the database URL is empty\nhint: "), "{command}: {text}");
         }
+        let output = crate::support::command(&[command]).env("TIDEWIRE_DATABASE_URL", "").output().await.unwrap();
+        assert!(told(&output).1.starts_with("error: the database URL is empty"), "{command}");
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tidewire.toml"), "database-url = ''").unwrap();
+        let output = crate::support::command(&[command]).current_dir(folder.path()).output().await.unwrap();
+        assert!(told(&output).1.starts_with("error: the database URL is empty"), "{command}");
     }
 }

@@ -85,7 +85,8 @@ async fn a_start_that_fails_leaves_no_slot_that_it_made() {
     let database = Database::on_tcp(&[]).await;
     let client = database.connect().await;
     let proxy = Proxy::start(&database).await;
-    // a login takes some 180 bytes behind its first message: the trial gets through, the stream does not
+    // a login takes some 180 bytes behind its first message: the trial gets through, the stream
+    // does not
     proxy.arm(Cut::Request(Link::Stream, 270));
     let (code, text) = told(&["up", "--database-url", &proxy.url()]).await;
     assert_eq!(code, 1, "{text}");

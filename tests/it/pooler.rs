@@ -1,4 +1,5 @@
-//! A pooler between a client and the server: Tidewire refuses it, clients that name their session work through it.
+//! A pooler between a client and the server: Tidewire refuses it, clients that name their session
+//! work through it.
 
 use crate::support::{Client, Database, Pooler, command, tidewire};
 

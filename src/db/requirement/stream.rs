@@ -1,4 +1,5 @@
-//! The stream's login: another client's than that of the statements, and on a connection of another kind.
+//! The stream's login: another client's than that of the statements, and on a connection of another
+//! kind.
 
 use super::Requirement;
 use crate::db::Target;

@@ -23,8 +23,8 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts one before a server that listens on TCP; none where the machine has no PgBouncer. `mode` is its pool_mode,
-    /// `size` the number of its connections to the server.
+    /// Starts one before a server that listens on TCP; none where the machine has no PgBouncer.
+    /// `mode` is its pool_mode, `size` the number of its connections to the server.
     pub async fn start(database: &Database, mode: &str, size: u32, further: &str) -> Option<Pooler> {
         let has = |program: &&&str| std::process::Command::new(program).arg("--version").output().is_ok();
         let Some(program) = PROGRAMS.iter().find(has) else {
