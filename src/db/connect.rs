@@ -284,8 +284,7 @@ impl Target {
             let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
             Connection { client, notifications: drive(connection) }
         };
-        let checked = mark.check(&connection.client).await;
-        checked.map_err(|failed| failed.context(format!("cannot connect to {}", self.display())))?;
+        mark.check(&connection.client, self).await?;
         Ok(connection)
     }
 }

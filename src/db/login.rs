@@ -20,7 +20,7 @@ const ACCOUNT: &str = "postgres";
 pub(super) fn failed(target: &Target, source: tokio_postgres::Error) -> Error {
     let db = source.as_db_error();
     if db.is_some_and(pooler::refuses) {
-        return pooler::answers().source(source);
+        return pooler::answers(target).source(source);
     }
     let code = db.map(|db| db.code().code().to_owned()).unwrap_or_default();
     let io = source.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use tokio_postgres::error::DbError;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::connect::error;
+use super::connect::{Target, error};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A setting of no meaning, by which a connection is known again.
@@ -31,7 +31,7 @@ impl Mark {
     }
 
     /// Fails unless it came to the server.
-    pub(super) async fn check(&self, client: &Client) -> Result<()> {
+    pub(super) async fn check(&self, client: &Client, target: &Target) -> Result<()> {
         // a pooler need not carry prepared statements
         let sql = format!("select pg_catalog.current_setting('{SETTING}', true)");
         let answer = client.simple_query(&sql).await.map_err(error)?;
@@ -39,7 +39,7 @@ impl Mark {
             SimpleQueryMessage::Row(row) => row.get(0) == Some(&self.0),
             _ => false,
         });
-        if came { Ok(()) } else { Err(answers()) }
+        if came { Ok(()) } else { Err(answers(target)) }
     }
 }
 
@@ -50,11 +50,12 @@ pub(super) fn refuses(db: &DbError) -> bool {
 }
 
 /// The error for a pooler.
-pub(super) fn answers() -> Error {
+pub(super) fn answers(target: &Target) -> Error {
+    let place = format!("postgresql://{}@HOST:PORT/{}", target.user(), target.database());
     Error::new(ErrorKind::Setup, "a connection pooler answers, not the server itself")
-        .detail("Tidewire's locks and its stream belong to a connection of its own.")
-        .hint(
-            "Put the address of PostgreSQL itself into --database-url: the host and port that the pooler connects to. \
-             Clients may use the pooler, as docs/sql.md says.",
-        )
+        .detail("Tidewire's locks and its stream belong to a connection of its own. Clients may use a pooler.")
+        .hint(format!(
+            "tidewire check --database-url '{place}'  # with the address of PostgreSQL itself, as the pooler has it"
+        ))
+        .context(format!("cannot connect to {}", target.display()))
 }
