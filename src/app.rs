@@ -1,6 +1,7 @@
 //! Builds the parts, owns the tasks and the order in which they stop: first the walk (it hands over what it has read),
 //! then the writer (it writes that), then the stream (it acknowledges that).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -11,7 +12,7 @@ use crate::capture::{Capture, Delivered, Failures, Known, Outlets};
 use crate::config::Limits;
 use crate::crash;
 use crate::db::slot::{self, Loss, SlotState};
-use crate::db::{self, Target, install};
+use crate::db::{self, Target, install, requirement};
 use crate::delivery::hub::Hub;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{self, Care};
@@ -59,6 +60,7 @@ pub async fn serve(
         hub.reached(EventId { lsn: past.delivered.borrow().lsn, number: 0 });
         let Err(failed) = ended else { return Ok(()) };
         was_ready |= is_ready;
+        past.was_ready.store(was_ready, Ordering::Relaxed);
         // what fails again at once is not what was mended by starting anew
         if started.elapsed() > LONGEST_PAUSE {
             pause = FIRST_PAUSE;
@@ -86,6 +88,7 @@ struct Past {
     delivered: watch::Sender<Delivered>,
     failures: Failures,
     care: Care,
+    was_ready: AtomicBool,
 }
 
 async fn serve_once(
@@ -237,29 +240,61 @@ struct Begun {
 async fn begin(target: &Target, limits: &Limits, hub: &Hub, mut writer: db::Client, past: &Past) -> Result<Begun> {
     slot::fence(&writer).await?;
     db::upkeep::check_limits(&writer, limits).await?;
+    let slot = install::slot_name(&writer).await?;
+    let is_new = check_stream(target, &writer, &slot).await?;
     install::install(&mut writer, target.trust()).await?;
     db::quota::set_defaults(&writer, limits).await?;
-    let slot = install::slot_name(&writer).await?;
     slot::free(&writer, &slot).await?;
+    let is_first = slot::past(&writer).await?.is_none();
     let reached = past.delivered.borrow().done;
-    let done = prepare_slot(&mut writer, &slot, reached, hub).await?;
-    // at once: a return that has been told must not be found, and told, again by the next attempt
-    past.delivered.send_replace(Delivered { lsn: done.id.lsn, done: done.id });
-    if let Some(commits_at) = past.failures.take_unsendable() {
-        let sessions = slot::pass_over(&mut writer, &slot, commits_at, "unsendable").await?;
-        observe(&Observation::PassedOver { commits_at, sessions });
+    let begun = async {
+        let done = prepare_slot(&mut writer, &slot, reached, hub).await?;
+        // at once: a return that has been told must not be found, and told, again by the next
+        // attempt
+        past.delivered.send_replace(Delivered { lsn: done.id.lsn, done: done.id });
+        if let Some(commits_at) = past.failures.take_unsendable() {
+            let sessions = slot::pass_over(&mut writer, &slot, commits_at, "unsendable").await?;
+            observe(&Observation::PassedOver { commits_at, sessions });
+        }
+        slot::hangs(&writer, done.id).await?.into_iter().for_each(|place| past.failures.add(place));
+        crash::point("before_load");
+        let (name, encoding) = db::encoding(&writer).await?;
+        db::make_readable(&writer).await?;
+        let mut subscriptions = Index::default();
+        db::inbox::routes(&writer, |subscription| subscriptions.add(subscription)).await?;
+        let totals = db::inbox::totals(&writer).await?;
+        let descriptions = db::inbox::descriptions(&writer).await?;
+        crash::point("after_load");
+        let stream = WalStream::open(target.stream_options(&slot, install::PUBLICATION, &name)).await?;
+        Ok((stream, Known { descriptions, subscriptions, totals, encoding }, done))
+    };
+    match begun.await {
+        Ok((stream, known, done)) => Ok(Begun { writer, slot, stream, known, done }),
+        Err(failed) => {
+            // nobody would read it: the program ends with its first failure
+            if is_new && !past.was_ready.load(Ordering::Relaxed) {
+                let _ = slot::undo(&writer, &slot, is_first).await;
+            }
+            Err(failed)
+        }
     }
-    slot::hangs(&writer, done.id).await?.into_iter().for_each(|place| past.failures.add(place));
-    crash::point("before_load");
-    let (name, encoding) = db::encoding(&writer).await?;
-    db::make_readable(&writer).await?;
-    let mut subscriptions = Index::default();
-    db::inbox::routes(&writer, |subscription| subscriptions.add(subscription)).await?;
-    let totals = db::inbox::totals(&writer).await?;
-    let descriptions = db::inbox::descriptions(&writer).await?;
-    crash::point("after_load");
-    let stream = WalStream::open(target.stream_options(&slot, install::PUBLICATION, &name)).await?;
-    Ok(Begun { writer, slot, stream, known: Known { descriptions, subscriptions, totals, encoding }, done })
+}
+
+/// Sees to it that the stream can log in before there is a slot, which would keep WAL for nobody.
+/// Returns whether the slot is still to be made.
+///
+/// # Errors
+/// Those of the stream's login, or the requirement that explains it.
+pub async fn check_stream(target: &Target, client: &db::Client, slot: &str) -> Result<bool> {
+    if slot::state(client, slot).await? != SlotState::Missing {
+        return Ok(false);
+    }
+    if let Err(failed) = WalStream::try_login(&target.stream_options(slot, install::PUBLICATION, "UTF8")).await {
+        requirement::refuse(requirement::before_all(client).await?)?;
+        let failed = failed.context("the stream cannot log in");
+        return Err(failed.hint(requirement::stream_remedy(target)));
+    }
+    Ok(true)
 }
 
 /// Sees to it that there is a slot; returns what has been done before. `reached` is the last event that this process delivered, and

@@ -45,6 +45,9 @@ pub struct File {
     pub log: Option<String>,
     /// See `--log-row-data`.
     pub log_row_data: Option<bool>,
+    /// Why the file in the current folder was left out, if it was.
+    #[serde(skip)]
+    pub left_out: Option<String>,
 }
 
 /// What an inbox may hold before it is emptied and its session told of a gap, and what one role may keep. Sizes and intervals are
@@ -136,8 +139,9 @@ impl File {
         let read = match path {
             Some(path) => std::fs::read_to_string(path),
             None => match found()? {
-                Some(file) => std::io::read_to_string(file),
-                None => return Ok(File::default()),
+                Found::File(file) => std::io::read_to_string(file),
+                Found::Nothing => return Ok(File::default()),
+                Found::Unreadable(why) => return Ok(File { left_out: Some(why), ..File::default() }),
             },
         };
         let text = read.map_err(|source| {
@@ -153,21 +157,33 @@ impl File {
     }
 }
 
+/// What the current folder has.
+enum Found {
+    Nothing,
+    File(std::fs::File),
+    Unreadable(String),
+}
+
 /// The settings file in the current folder, if there is one. Nobody named it, and it says which database is connected to
-/// and so who gets the password: what another user put there is not for us.
-fn found() -> Result<Option<std::fs::File>> {
-    let failed = |source: std::io::Error| {
-        Error::new(ErrorKind::InvalidInput, format!("cannot read {FILE}: {source}")).source(source)
+/// and so who gets the password: what another user put there is not for us. An account that may not
+/// read it does without, as `sudo -u postgres tidewire` in a home folder has to.
+fn found() -> Result<Found> {
+    let refused = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::PermissionDenied => Ok(Found::Unreadable(format!("cannot read {FILE}: {source}"))),
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("cannot read {FILE}: {source}")).source(source)),
     };
     let link = match std::fs::symlink_metadata(FILE) {
         Ok(link) => link,
-        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(failed(source)),
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(source) => return refused(source),
     };
     check_owner(&link)?;
-    let file = std::fs::File::open(FILE).map_err(failed)?;
-    check_owner(&file.metadata().map_err(failed)?)?;
-    Ok(Some(file))
+    let file = match std::fs::File::open(FILE) {
+        Ok(file) => file,
+        Err(source) => return refused(source),
+    };
+    check_owner(&file.metadata()?)?;
+    Ok(Found::File(file))
 }
 
 /// Fails unless it is ours or root's, and nobody else's to write.
@@ -206,11 +222,16 @@ pub fn limits(typed: LimitArgs, file: &File) -> Limits {
 /// # Errors
 /// [`ErrorKind::InvalidInput`] without a URL, or for one that cannot be read.
 pub fn target(typed: Option<&str>, file: &File) -> Result<Target> {
-    match typed.or(file.database_url.as_deref()) {
-        Some(url) => url.parse(),
-        None => Err(Error::new(ErrorKind::InvalidInput, "no database is named")
-            .hint("Use --database-url postgresql://user@host/database, set TIDEWIRE_DATABASE_URL, or write database-url into tidewire.toml.")),
+    match (typed.or(file.database_url.as_deref()), &file.left_out) {
+        (Some(url), _) => url.parse(),
+        (None, None) => Err(unnamed()),
+        (None, Some(why)) => Err(unnamed().detail(why)),
     }
+}
+
+fn unnamed() -> Error {
+    Error::new(ErrorKind::InvalidInput, "no database is named")
+        .hint("Use --database-url postgresql://user@host/database, set TIDEWIRE_DATABASE_URL, or write database-url into tidewire.toml.")
 }
 
 /// After how long without progress delivery is called stalled, if that is set.

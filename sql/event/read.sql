@@ -27,7 +27,7 @@ begin
     if session is null and coalesce(current_session, '') = '' then
         raise exception 'this connection has no current session'
             using errcode = 'object_not_in_prerequisite_state',
-                  hint = 'Call event.session_create() or event.session_attach(session) first, or name the session.';
+                  hint = 'Call event.session_create() or event.session_attach(session) first, or name the session: through a pooler, in each call.';
     end if;
     session := coalesce(session, current_session::uuid);
     select s.* into found_session from event.session s where s.id = session

@@ -39,7 +39,7 @@ begin
     if session is null and coalesce(current_session, '') = '' then
         raise exception 'this connection has no current session'
             using errcode = 'object_not_in_prerequisite_state',
-                  hint = 'Call event.session_create() or event.session_attach(session) first, or name the session.';
+                  hint = 'Call event.session_create() or event.session_attach(session) first, or name the session: through a pooler, in each call.';
     end if;
     session := coalesce(session, current_session::uuid);
     select * into found_session from event.session s where s.id = session;
@@ -83,6 +83,46 @@ end
 $$;
 comment on function event._hold(uuid) is 'Marks the session as held by this connection until it closes.';
 
+-- Behind a pooler each transaction of a client may run on another connection, and each connection
+-- serves all clients. The server cannot see that. But a pooler does not pass on what a client sets
+-- in its startup message: a setting that came with the startup of this connection came from the
+-- client itself. Where there is none, the client can say so.
+create function event._is_own_connection() returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    said constant text := nullif(current_setting('event.own_connection', true), '');
+begin
+    if said is null then
+        return exists (select from pg_settings where source = 'client');
+    end if;
+    return said::boolean;
+exception when invalid_text_representation then
+    raise exception 'invalid value for parameter "event.own_connection": "%"', left(said, 100)
+        using errcode = 'invalid_parameter_value', hint = 'It is on or off.';
+end
+$$;
+comment on function event._is_own_connection() is
+    'Whether this connection is known to be the client''s alone: by a setting in its startup message, or by event.own_connection.';
+
+create function event._check_own_connection() returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not event._is_own_connection() then
+        raise exception 'this connection is not known to be the client''s own'
+            using errcode = 'object_not_in_prerequisite_state',
+                  detail = 'Behind a pooler, what the session sends would reach other clients, '
+                      'and the connection can end at any time.',
+                  hint = 'Through a pooler, name a durable session in each call and read it with event.read(session). '
+                      'Without one, connect with an application_name, or: set event.own_connection = on.';
+    end if;
+end
+$$;
+comment on function event._check_own_connection() is 'An error unless event._is_own_connection().';
+
 create function event._session_create(caller oid, name text, durable boolean) returns uuid
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -111,7 +151,15 @@ begin
             using errcode = 'duplicate_object',
                   hint = 'Choose another name, or delete it with event.session_delete(session).';
     end if;
-    perform event._session_attach(_session_create.caller, created.id);
+    if created.pinned or event._is_own_connection() then
+        perform event._session_attach(_session_create.caller, created.id);
+    else
+        perform set_config('event.current_session', created.id::text, true);
+        raise notice 'the session is current in this transaction alone, and is not attached'
+            using detail = 'The connection is not known to be the client''s own: it may be a pooler''s.',
+                  hint = 'Name the session in each call. Without a pooler, connect with an application_name, '
+                      'or: set event.own_connection = on.';
+    end if;
     return created.id;
 end
 $$;
@@ -130,7 +178,7 @@ begin
 end
 $$;
 comment on function event.session_create(text, boolean) is
-    'Creates a session, attaches this connection and makes the session current. With a name that the caller has used before: attaches to that session.';
+    'Creates a session, attaches this connection and makes the session current. With a name that the caller has used before: attaches to that session. On a connection that may be a pooler''s it does not attach, and the session is current until the transaction ends.';
 
 create function event._session_attach(caller oid, session uuid) returns void
 language plpgsql volatile
@@ -145,6 +193,7 @@ declare
     held record;
     waiting record;
 begin
+    perform event._check_own_connection();
     -- waits for a transaction that deletes the session or pins it
     update event.session s set attached_at = clock_timestamp() where s.id = attached.id returning s.* into attached;
     if not found then
@@ -320,6 +369,7 @@ as $$
 declare
     held constant event.session := event._owned_session(caller, session);
 begin
+    perform event._check_own_connection();
     perform event._hold(held.id);
     update event.session s set pinned = true where s.id = held.id;
 end

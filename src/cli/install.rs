@@ -26,8 +26,9 @@ impl Install {
     pub(super) async fn run(self, file: &File) -> Result<()> {
         let target = self.database.target(file)?;
         let mut client = target.connect_pinned().await?.client;
-        install::install(&mut client, target.trust()).await?;
         let name = install::slot_name(&client).await?;
+        app::check_stream(&target, &client, &name).await?;
+        install::install(&mut client, target.trust()).await?;
         // a program that serves the database looks after the slot itself
         if slot::try_lock(&client).await? {
             Box::pin(app::prepare_slot(&mut client, &name, EventId::default(), &Hub::default())).await?;

@@ -125,6 +125,9 @@ impl Cli {
     /// What the subcommand could not do.
     pub async fn run(self) -> Result<u8> {
         let file = File::read(self.config.as_deref())?;
+        if let Some(why) = &file.left_out {
+            eprintln!("warning: {why}: it is left out");
+        }
         match self.command {
             Command::Demo(command) => command.run().await.map(|()| 0),
             Command::Up(command) => command.run(&file).await.map(|()| 0),

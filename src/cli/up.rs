@@ -94,6 +94,10 @@ impl Up {
             let shown = target.display();
             return serve(&target, &limits, stop, outside, format!("ready {shown}"), String::new()).await;
         }
+        if file.left_out.is_some() && self.data_dir.is_none() {
+            // it may name a database: then one of our own is not what was asked for
+            return self.database.target(file).map(std::mem::drop);
+        }
         let data_dir = self.data_dir.or_else(|| file.data_dir.clone()).unwrap_or_else(|| DATA_DIR.into());
         let mut cluster = Cluster::start(ClusterOptions::kept(data_dir)).await?;
         let target = Target::private(cluster.url())?;

@@ -1,10 +1,13 @@
 //! Connections.
 
 use std::future::poll_fn;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::unistd::User;
 use tokio::sync::mpsc;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
@@ -12,8 +15,11 @@ use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Notificat
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::environment::{self, Environment};
+use super::login;
 use super::ownership::Trust;
 use super::parameters::{self, Given};
+use super::passfile::{self, Source, Wanted};
+use super::pooler::Mark;
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Lsn;
 use crate::wal::StreamOptions;
@@ -23,7 +29,11 @@ use crate::wal::StreamOptions;
 pub struct Target {
     config: Config,
     trust: Trust,
+    password_source: Source,
 }
+
+/// Where servers put their sockets: Debian's and Red Hat's packages, then PostgreSQL itself.
+const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// A connection and what arrives on it unasked.
 pub struct Connection {
@@ -52,6 +62,10 @@ impl Target {
     }
 
     fn read(url: &str, environment: &Environment<'_>) -> Result<Self> {
+        if url.trim().is_empty() {
+            return Err(Error::new(ErrorKind::InvalidInput, "the database URL is empty")
+                .hint("For the local server, as psql finds it: postgresql:///database"));
+        }
         let Given { parameters, port_at } = parameters::given(url);
         environment::check_parameters(&parameters)?;
         let mut url = url.to_owned();
@@ -59,22 +73,22 @@ impl Target {
         if let (Some(at), Some(port)) = (port_at, &port) {
             url.insert_str(at, &format!(":{}", number::<u16>("PGPORT", port)?));
         }
-        let mut config = Config::from_str(&url).map_err(|source| {
+        let mut config = Config::from_str(&parameters::without(&url, environment::is_ours)).map_err(|source| {
             // the text may hold a password: it is not repeated
             Error::new(ErrorKind::InvalidInput, format!("the database URL cannot be read: {source}"))
                 .hint("It looks like postgresql://user:password@host:5432/database, or host=... user=... dbname=...")
         })?;
-        if config.get_hosts().is_empty() {
-            for host in environment.get("host").as_deref().unwrap_or("127.0.0.1").split(',') {
-                config.host(host);
-            }
-        }
         if let (true, Some(port)) = (config.get_ports().is_empty(), &port) {
             config.port(number("PGPORT", port)?);
         }
+        if config.get_hosts().is_empty() {
+            let port = config.get_ports().first().copied().unwrap_or(5432);
+            for host in environment.get("host").unwrap_or_else(|| nearest(port)).split(',') {
+                config.host(host);
+            }
+        }
         if config.get_user().is_none() {
-            let user = environment.get("user").or_else(|| std::env::var("USER").ok());
-            config.user(user.unwrap_or("postgres".into()));
+            config.user(environment.get("user").or_else(account).unwrap_or("postgres".into()));
         }
         if config.get_dbname().is_none() {
             let name = environment.get("dbname").unwrap_or_else(|| config.get_user().unwrap_or("postgres").to_owned());
@@ -83,18 +97,20 @@ impl Target {
         if let (None, Some(password)) = (config.get_password(), environment.get("password")) {
             config.password(password);
         }
+        let value_of = |name: &str| parameters.iter().rfind(|parameter| parameter.name == name);
         if config.get_hosts().len() > 1 {
             return Err(Error::new(ErrorKind::InvalidInput, "the database URL names several hosts")
                 .detail("The write-ahead log is read from one server: the primary.")
                 .hint("Name the primary alone."));
         }
         let is_socket = matches!(config.get_hosts(), [Host::Unix(_)]);
-        environment::check_variables(environment, &parameters, is_socket, config.get_password().is_some())?;
-        let is_named = |name: &str| parameters.iter().any(|parameter| parameter.name == name);
-        if !is_socket && !is_named("sslmode") && environment.get("sslmode").as_deref() == Some("require") {
-            config.ssl_mode(SslMode::Require);
-        }
-        if let (false, Some(seconds)) = (is_named("connect_timeout"), environment.get("connect_timeout"))
+        environment::check_variables(environment, &parameters, is_socket)?;
+        let mode = value_of("sslmode").map(|given| given.value.clone()).or_else(|| environment.get("sslmode"));
+        let mode = mode.filter(|_| !is_socket).unwrap_or_default();
+        environment.check_authorities(&mode)?;
+        let is_encrypted = environment::is_encrypted(&mode);
+        config.ssl_mode(if is_encrypted { SslMode::Require } else { SslMode::Disable });
+        if let (None, Some(seconds)) = (value_of("connect_timeout"), environment.get("connect_timeout"))
             && let seconds @ 1.. = number::<i32>("PGCONNECT_TIMEOUT", &seconds)?
         {
             config.connect_timeout(Duration::from_secs(seconds.unsigned_abs().into()));
@@ -107,8 +123,44 @@ impl Target {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(10));
         }
-        Ok(Target { config, trust: Trust::default() })
+        let file =
+            value_of("passfile").map(|given| PathBuf::from(&given.value)).or_else(|| environment.password_file());
+        let mut target = Target { config, trust: Trust::default(), password_source: Source::None };
+        if let (None, Some(file)) = (target.config.get_password(), file) {
+            target.look_up_password(&file);
+        }
+        Ok(target)
     }
+
+    fn look_up_password(&mut self, file: &Path) {
+        let folder = self.host();
+        // as libpq has it: the usual folder of the socket is written as localhost
+        let host = if SOCKET_FOLDERS.contains(&folder.as_str()) { "localhost" } else { &folder };
+        let wanted = Wanted { host, port: self.port(), database: self.database(), user: self.user() };
+        let (password, source) = passfile::look_up(file, &wanted);
+        self.password_source = source;
+        if let Some(password) = password {
+            self.config.password(password);
+        }
+    }
+}
+
+/// The socket of the local server, or the loopback address if there is none. Everybody may put a
+/// socket into a folder like /tmp, and would get the password: it has to be root's, our own, or
+/// PostgreSQL's.
+pub(super) fn nearest(port: u16) -> String {
+    let accounts = [nix::unistd::geteuid().as_raw(), 0];
+    let server = User::from_name("postgres").ok().flatten().map(|user| user.uid.as_raw());
+    let is_trusted = |folder: &&&str| {
+        std::fs::symlink_metadata(Path::new(folder).join(format!(".s.PGSQL.{port}")))
+            .is_ok_and(|socket| accounts.contains(&socket.uid()) || server == Some(socket.uid()))
+    };
+    SOCKET_FOLDERS.iter().find(is_trusted).map_or("127.0.0.1", |folder| folder).to_owned()
+}
+
+/// The name of the account that this process runs as, which psql takes for the role's.
+fn account() -> Option<String> {
+    User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.name)
 }
 
 fn number<T: FromStr>(variable: &str, value: &str) -> Result<T> {
@@ -119,7 +171,15 @@ fn number<T: FromStr>(variable: &str, value: &str) -> Result<T> {
 }
 
 impl Target {
-    fn host(&self) -> String {
+    pub(super) fn is_socket(&self) -> bool {
+        matches!(self.config.get_hosts(), [Host::Unix(_)])
+    }
+
+    pub(super) fn password_source(&self) -> &Source {
+        &self.password_source
+    }
+
+    pub(super) fn host(&self) -> String {
         match self.config.get_hosts().first() {
             Some(Host::Tcp(host)) => host.clone(),
             #[cfg(unix)]
@@ -128,7 +188,7 @@ impl Target {
         }
     }
 
-    fn port(&self) -> u16 {
+    pub(super) fn port(&self) -> u16 {
         self.config.get_ports().first().copied().unwrap_or(5432)
     }
 
@@ -210,18 +270,22 @@ impl Target {
     /// is plain.
     ///
     /// # Errors
-    /// [`ErrorKind::Connection`] when the server can't be reached, [`ErrorKind::Authentication`] when it refuses.
+    /// [`ErrorKind::Connection`] when the server can't be reached, [`ErrorKind::Authentication`]
+    /// when it refuses, [`ErrorKind::Setup`] when a pooler answers; the hint says what helps.
     pub async fn connect(&self) -> Result<Connection> {
         let mut config = self.config.clone();
-        let failed = |source| error(source).context(format!("cannot connect to {}", self.display()));
-        if self.is_tls() {
+        let mark = Mark::new();
+        config.options(mark.options());
+        let failed = |source| login::failed(self, source);
+        let connection = if self.is_tls() {
             let (client, connection) = config.connect(tls()?).await.map_err(failed)?;
-            Ok(Connection { client, notifications: drive(connection) })
+            Connection { client, notifications: drive(connection) }
         } else {
-            config.ssl_mode(SslMode::Disable);
             let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
-            Ok(Connection { client, notifications: drive(connection) })
-        }
+            Connection { client, notifications: drive(connection) }
+        };
+        mark.check(&connection.client, self).await?;
+        Ok(connection)
     }
 }
 
@@ -284,7 +348,6 @@ pub fn error(source: tokio_postgres::Error) -> Error {
         }
         if text.ends_with("password missing") {
             return Error::new(ErrorKind::Authentication, "the server asks for a password, and none was given")
-                .hint("Put it into PGPASSWORD, or into the URL.")
                 .source(source);
         }
         return Error::new(ErrorKind::Connection, text).source(source);

@@ -3,6 +3,8 @@
 //! A module of its own, because each of them is decided once, in one table: it counts, it does no
 //! harm, or it is refused by name. Nobody who asked for protection gets a connection without it.
 
+use std::path::{Path, PathBuf};
+
 use super::parameters::Parameter;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -89,8 +91,7 @@ pub const SETTINGS: &[Setting] = &[
     counts("PGDATABASE", "dbname"),
     counts("PGUSER", "user"),
     counts("PGPASSWORD", "password"),
-    // where a password is given otherwise libpq does not look into the file either
-    refused("PGPASSFILE", "passfile", &[], "reads no password file", PASSWORD),
+    counts("PGPASSFILE", "passfile"),
     refused("PGREQUIREAUTH", "require_auth", &[], NO_CHOICE, VERIFIED),
     refused(
         "PGCHANNELBINDING",
@@ -112,8 +113,8 @@ pub const SETTINGS: &[Setting] = &[
     tls(refused(
         "PGSSLMODE",
         "sslmode",
-        &["disable", "prefer", "require"],
-        "knows disable and prefer (plain) and require",
+        &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
+        "knows disable, allow, prefer (plain) and require, verify-ca, verify-full (encrypted and verified)",
         VERIFIED,
     )),
     tls(refused("PGREQUIRESSL", "requiressl", &["0"], "knows its successor alone", "Use PGSSLMODE=require.")),
@@ -164,15 +165,13 @@ pub const SETTINGS: &[Setting] = &[
     refused("", "replication", &[], "opens the stream by itself", ""),
 ];
 
-/// The parameters that the client understands. Of the others those that do no harm are refused too:
-/// it would not read the URL.
-const READ: [&str; 17] = [
+/// The parameters that the client is given: it would not read a URL that has another one.
+const READ: [&str; 16] = [
     "host",
     "port",
     "dbname",
     "user",
     "password",
-    "sslmode",
     "sslnegotiation",
     "channel_binding",
     "target_session_attrs",
@@ -195,6 +194,34 @@ impl Environment<'_> {
         let setting = SETTINGS.iter().find(|setting| setting.parameter == parameter)?;
         (self.0)(setting.variable).filter(|value| !value.is_empty())
     }
+
+    /// Where the passwords are, unless the connection string says it.
+    pub fn password_file(&self) -> Option<PathBuf> {
+        self.get("passfile").map(PathBuf::from).or_else(|| self.at_home(".pgpass"))
+    }
+
+    fn at_home(&self, name: &str) -> Option<PathBuf> {
+        (self.0)("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(name))
+    }
+
+    /// Refuses to verify by another list of authorities than the one that libpq would take.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] with the file's name.
+    pub fn check_authorities(&self, sslmode: &str) -> Result<()> {
+        let file = self.at_home(".postgresql/root.crt").filter(|_| sslmode.starts_with("verify-"));
+        match file.filter(|file| file.exists()) {
+            Some(file) => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "sslmode is \"{sslmode}\", which means the authorities of {}, and Tidewire {NO_FILES}",
+                    file.display()
+                ),
+            )
+            .hint(VERIFIED)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Refuses what the connection string asks for and cannot have.
@@ -205,15 +232,11 @@ pub fn check_parameters(parameters: &[Parameter]) -> Result<()> {
     for Parameter { name, value } in parameters {
         let shown = format!("parameter \"{name}\" of the database URL");
         let Some(setting) = SETTINGS.iter().find(|setting| !name.is_empty() && setting.parameter == name) else {
-            return Err(Error::new(ErrorKind::InvalidInput, format!("{shown} is unknown"))
-                .hint("It looks like postgresql://user:password@host:5432/database, or host=... user=... dbname=..."));
+            return Err(Error::new(ErrorKind::InvalidInput, format!("{shown} is unknown")).hint(instead_of(name)));
         };
         match setting.rule {
             Rule::Refused { but, why, instead } if !but.contains(&value.as_str()) => {
                 return Err(refusal(&shown, value, but, why, &format!("Leave it out. {instead}")));
-            }
-            _ if !READ.contains(&setting.parameter) => {
-                return Err(refusal(&shown, value, &[], "has no use for it", "Leave it out."));
             }
             _ => {}
         }
@@ -221,21 +244,38 @@ pub fn check_parameters(parameters: &[Parameter]) -> Result<()> {
     Ok(())
 }
 
+/// Whether the client is not given it: it counts here, or does no harm.
+pub fn is_ours(parameter: &Parameter) -> bool {
+    !READ.contains(&parameter.name.as_str())
+}
+
+/// What helps where other programs have a parameter that libpq lacks.
+fn instead_of(name: &str) -> &'static str {
+    match name {
+        "schema" | "search_path" | "currentSchema" => "Leave it out: tables are named with their schemas.",
+        "pgbouncer" | "connection_limit" | "pool_timeout" | "pool_mode" => {
+            "Leave it out, and name PostgreSQL itself: Tidewire does not work through a pooler."
+        }
+        _ => "Leave it out. Tidewire knows the parameters that libpq knows.",
+    }
+}
+
+/// Whether that value of `sslmode` asks for an encrypted connection. Each of those is verified:
+/// certificate and name.
+pub fn is_encrypted(sslmode: &str) -> bool {
+    ["require", "verify-ca", "verify-full"].contains(&sslmode)
+}
+
 /// Refuses what the environment asks for and cannot have. A variable does not count where the
 /// connection string has its parameter.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] with the variable's name.
-pub fn check_variables(
-    environment: &Environment<'_>,
-    parameters: &[Parameter],
-    is_socket: bool,
-    has_password: bool,
-) -> Result<()> {
+pub fn check_variables(environment: &Environment<'_>, parameters: &[Parameter], is_socket: bool) -> Result<()> {
     for setting in SETTINGS.iter().filter(|setting| !setting.variable.is_empty()) {
         let Rule::Refused { but, why, instead } = setting.rule else { continue };
         let is_named = parameters.iter().any(|parameter| parameter.name == setting.parameter);
-        let is_moot = is_named || (setting.is_tls && is_socket) || (setting.variable == "PGPASSFILE" && has_password);
+        let is_moot = is_named || (setting.is_tls && is_socket);
         let value = (environment.0)(setting.variable).filter(|value| !value.is_empty());
         if let Some(value) = value.filter(|value| !is_moot && !but.contains(&value.as_str())) {
             let hint = format!("Unset {}. {instead}", setting.variable);

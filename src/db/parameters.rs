@@ -5,9 +5,9 @@
 /// A parameter as it was given, but for the password's and the host's place in a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// As libpq calls it; empty where it is written as no parameter is.
+    /// As libpq calls it.
     pub name: String,
-    /// Its value, in a URL not decoded.
+    /// Its value, in a URL decoded.
     pub value: String,
 }
 
@@ -35,14 +35,61 @@ fn of_url(text: &str, scheme: usize) -> Given {
     let host = &text[host_at..host_end];
     let bare = host.rsplit_once(']').map_or(host, |(_, behind)| behind);
     let query = text[host_end..].split_once('?').map_or("", |(_, query)| query);
-    let parameters = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, value)| {
-        // the client decodes it first: what is written otherwise than it reads would pass for
-        // nothing
-        let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-        Parameter { name: if is_plain { name.to_owned() } else { String::new() }, value: value.to_owned() }
-    });
+    let parameters = query.split('&').filter_map(of_pair);
     let port_at = (!host.is_empty() && !bare.contains(':')).then_some(host_end);
     Given { parameters: parameters.collect(), port_at }
+}
+
+fn of_pair(pair: &str) -> Option<Parameter> {
+    let (name, value) = pair.split_once('=')?;
+    Some(match (decoded(name), decoded(value)) {
+        // as JDBC writes it; libpq takes it too
+        (name, value) if name == "ssl" && value == "true" => {
+            Parameter { name: "sslmode".to_owned(), value: "require".to_owned() }
+        }
+        (name, value) => Parameter { name, value },
+    })
+}
+
+/// What `%41` and the like stand for. What stands for nothing stays: the client will not read it.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let hex = behind.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| *first == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &behind[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The text without the parameters that the client would not read.
+pub fn without(text: &str, is_left_out: impl Fn(&Parameter) -> bool) -> String {
+    let scheme = ["postgresql://", "postgres://"].into_iter().find(|scheme| text.starts_with(scheme));
+    let Some(scheme) = scheme else {
+        let parameters = of_words(text);
+        if !parameters.iter().any(&is_left_out) {
+            return text.to_owned();
+        }
+        let kept = parameters.iter().filter(|parameter| !is_left_out(parameter));
+        let escaped = |value: &str| value.replace('\\', "\\\\").replace('\'', "\\'");
+        let words: Vec<_> = kept.map(|kept| format!("{}='{}'", kept.name, escaped(&kept.value))).collect();
+        return words.join(" ");
+    };
+    let host_at = text[scheme.len()..].find('@').map_or(scheme.len(), |at| scheme.len() + at + 1);
+    let Some((place, query)) = text[host_at..].split_once('?') else { return text.to_owned() };
+    let kept: Vec<_> =
+        query.split('&').filter(|pair| !of_pair(pair).is_some_and(|found| is_left_out(&found))).collect();
+    let mark = if kept.is_empty() { "" } else { "?" };
+    format!("{}{place}{mark}{}", &text[..host_at], kept.join("&"))
 }
 
 fn of_words(text: &str) -> Vec<Parameter> {
@@ -90,7 +137,22 @@ mod tests {
         let url = "postgresql://ann:a?b=c@db/shop?sslmode=require&host=/run/pg";
         assert_eq!(names(url), pairs(&[("sslmode", "require"), ("host", "/run/pg")]));
         assert_eq!(names("postgres:///shop"), []);
-        assert_eq!(names("postgresql://db?ssl%6Dode=require"), pairs(&[("", "require")]));
+        assert_eq!(names("postgresql://db?ssl%6Dode=a%2db%zz"), pairs(&[("sslmode", "a-b%zz")]));
+        assert_eq!(names("postgresql://db?ssl=true&ssl=x"), pairs(&[("sslmode", "require"), ("ssl", "x")]));
+    }
+
+    #[test]
+    fn what_is_left_out_leaves_the_rest_as_it_is() {
+        let without = |text| without(text, |parameter| parameter.name == "b");
+        for (text, rest) in [
+            ("postgresql://a?b=c:d@h/x?a=1&b=2&c=%20", "postgresql://a?b=c:d@h/x?a=1&c=%20"),
+            ("postgresql://h/x?b=1", "postgresql://h/x"),
+            ("postgresql://h/x?%62=1&a", "postgresql://h/x?a"),
+            (r"a=1 b=2 c='x\' \\y'", r"a='1' c='x\' \\y'"),
+            ("a=1  c = 2", "a=1  c = 2"),
+        ] {
+            assert_eq!(without(text), rest, "{text}");
+        }
     }
 
     #[test]

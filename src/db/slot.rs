@@ -253,6 +253,19 @@ pub async fn drop(client: &Client, slot: &str) -> Result<()> {
     }
 }
 
+/// Takes back a slot that nothing was read from. At the first start nothing is left of it; later on
+/// the sessions are told that it is missing, as of any that is.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn undo(client: &Client, slot: &str, is_first: bool) -> Result<()> {
+    drop(client, slot).await?;
+    if is_first {
+        client.batch_execute("delete from event.progress").await.map_err(error)?;
+    }
+    Ok(())
+}
+
 /// What is known of the WAL that was read before.
 #[derive(Debug)]
 pub struct Past {

@@ -2,6 +2,7 @@
 //!
 //! The replication client (`pgwire-replication`) is touched in this room alone.
 
+mod login;
 mod stream;
 
 pub use stream::{Item, StreamOptions, WalStream};

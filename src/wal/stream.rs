@@ -9,6 +9,7 @@ use pgwire_replication::config::TlsConfig;
 use pgwire_replication::{FeedbackObserver, PgWireError, ReplicationClient, ReplicationConfig, ReplicationEvent};
 use tokio::sync::Notify;
 
+use super::login;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pgoutput::{Begin, Commit};
 use crate::position::Lsn;
@@ -95,6 +96,38 @@ pub struct WalStream {
     large: Option<Bytes>,
 }
 
+fn config(options: &StreamOptions, password: String) -> ReplicationConfig {
+    let tls = if options.tls { TlsConfig::verify_full(None) } else { TlsConfig::disabled() };
+    ReplicationConfig::new(
+        options.host.as_str(),
+        options.user.as_str(),
+        password,
+        options.database.as_str(),
+        // the client puts it into its command as it is
+        format!("\"{}\"", options.slot.replace('"', "\"\"")),
+        options.publication.as_str(),
+    )
+    .with_port(options.port)
+    .with_tls(tls)
+    .with_options(SESSION)
+    .with_application_name("tidewire")
+    .with_start_lsn(pgwire_replication::Lsn::from_u64(options.start.0))
+    .with_buffer_size(READ_AHEAD)
+    .with_status_interval(ACKNOWLEDGE_EVERY)
+    .with_wakeup_interval(STATUS_EVERY)
+}
+
+/// Waits for the server no longer than it may take.
+async fn within<T>(late: &str, answer: impl Future<Output = std::result::Result<T, PgWireError>>) -> Result<T> {
+    match tokio::time::timeout(OPEN_WITHIN, answer).await {
+        Ok(answered) => answered.map_err(error),
+        Err(_) => {
+            let late = format!("{late} {} s", OPEN_WITHIN.as_secs());
+            Err(Error::new(ErrorKind::Connection, late))
+        }
+    }
+}
+
 /// A row of more is large. The client's own buffers are smaller.
 const LARGE: usize = 128 << 10;
 
@@ -106,27 +139,39 @@ impl WalStream {
     /// [`ErrorKind::Authentication`], [`ErrorKind::SlotLost`] when the slot is gone or invalidated,
     /// [`ErrorKind::Setup`] when the role may not replicate.
     pub async fn open(options: StreamOptions) -> Result<Self> {
+        let mut refused = None;
+        for password in login::passwords(&options.password) {
+            match Self::open_with(&options, password).await {
+                Err(failed) if failed.kind() == ErrorKind::Authentication => refused = refused.or(Some(failed)),
+                opened => return opened,
+            }
+        }
+        Err(refused.unwrap_or_else(|| Error::new(ErrorKind::Authentication, "there is no password to log in with")))
+    }
+
+    /// Logs in as [`WalStream::open`] does, and out again: it needs no slot.
+    ///
+    /// # Errors
+    /// As [`WalStream::open`], but for what the slot is about.
+    pub async fn try_login(options: &StreamOptions) -> Result<()> {
+        let mut refused = None;
+        for password in login::passwords(&options.password) {
+            let mut client = ReplicationClient::connect_gated(config(options, password)).await.map_err(error)?;
+            let answered = within("the server did not answer its login within", client.identify_system()).await;
+            client.abort();
+            match answered {
+                Err(failed) if failed.kind() == ErrorKind::Authentication => refused = refused.or(Some(failed)),
+                answered => return answered.map(drop),
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    async fn open_with(options: &StreamOptions, password: String) -> Result<Self> {
         let acknowledged = Arc::new(Notify::new());
         let notify = Arc::clone(&acknowledged);
-        let tls = if options.tls { TlsConfig::verify_full(None) } else { TlsConfig::disabled() };
-        let config = ReplicationConfig::new(
-            options.host,
-            options.user,
-            options.password,
-            options.database,
-            // the client puts it into its command as it is
-            format!("\"{}\"", options.slot.replace('"', "\"\"")),
-            options.publication.as_str(),
-        )
-        .with_port(options.port)
-        .with_tls(tls)
-        .with_options(SESSION)
-        .with_application_name("tidewire")
-        .with_start_lsn(pgwire_replication::Lsn::from_u64(options.start.0))
-        .with_buffer_size(READ_AHEAD)
-        .with_status_interval(ACKNOWLEDGE_EVERY)
-        .with_wakeup_interval(STATUS_EVERY)
-        .with_feedback_observer(FeedbackObserver::new(move |_| notify.notify_one()));
+        let observer = FeedbackObserver::new(move |_| notify.notify_one());
+        let config = config(options, password).with_feedback_observer(observer);
         let is_utf8 = options.encoding == "UTF8";
         let connected = if is_utf8 {
             ReplicationClient::connect(config).await
@@ -142,16 +187,13 @@ impl WalStream {
             }
             client.wait_started().await
         };
-        match tokio::time::timeout(OPEN_WITHIN, starting).await {
-            Ok(started) => started.map_err(error)?,
-            Err(_) => {
+        match within("the server did not start the replication stream within", starting).await {
+            Ok(()) => Ok(WalStream { client, acknowledged, large: None }),
+            Err(failed) => {
                 client.abort();
-                let late =
-                    format!("the server did not start the replication stream within {} s", OPEN_WITHIN.as_secs());
-                return Err(Error::new(ErrorKind::Connection, late));
+                Err(failed)
             }
         }
-        Ok(WalStream { client, acknowledged, large: None })
     }
 
     /// The next item. Cancel safe.

@@ -1,6 +1,9 @@
 //! `tidewire check`: a line for each requirement, and a remedy that works when it is pasted.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Output;
+
+use nix::unistd::{Uid, User};
 
 use crate::support::{Database, Subscriber, command, tidewire};
 
@@ -410,6 +413,9 @@ async fn a_connection_that_cannot_be_made_is_a_line_too() {
     client.sql("revoke connect on database shut from public").await;
     database.allow("host all ann all scram-sha-256\nhost all eve all reject").await;
     let port = database.cluster.port();
+    let folder = std::fs::metadata(database.cluster.data_dir()).unwrap();
+    let account = User::from_uid(Uid::from_raw(folder.uid())).unwrap().unwrap().name;
+    let as_server = format!("sudo -u {account} tidewire check --database-url 'postgresql://{account}@/postgres?host=");
     let cases = [
         (database.url_of("postgres", "nowhere"), "database \"nowhere\" does not exist", "create database \"nowhere\";"),
         (
@@ -417,7 +423,7 @@ async fn a_connection_that_cannot_be_made_is_a_line_too() {
             "permission denied for database \"shut\"",
             "grant connect on database \"shut\" to \"locked_out\";",
         ),
-        (database.url_as("nobody_here"), "role \"nobody_here\" does not exist", "psql '"),
+        (database.url_as("nobody_here"), "role \"nobody_here\" does not exist", &as_server),
         (
             format!("postgresql://ann:secret@127.0.0.1:{port}/postgres"),
             "password authentication failed for user \"ann\"",
@@ -431,7 +437,7 @@ async fn a_connection_that_cannot_be_made_is_a_line_too() {
         (
             format!("postgresql://eve@127.0.0.1:{port}/postgres"),
             "pg_hba.conf rejects connection",
-            "host \"postgres\" \"eve\" 127.0.0.1/32",
+            "tidewire check --database-url 'postgresql://eve@127.0.0.1:",
         ),
         (
             "postgresql://ann:secret@127.0.0.1:1/postgres".to_owned(),

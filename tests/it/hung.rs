@@ -75,13 +75,32 @@ async fn a_stop_does_not_wait_for_a_stream_that_does_not_open() {
     let database = Database::on_tcp(&[]).await;
     let proxy = Proxy::start(&database).await;
     proxy.block(Some(Block::Silence(Link::Stream)));
-    let tidewire = Tidewire::spawn(&["up", "--database-url", &proxy.url()]);
     let client = database.connect().await;
-    let made = "select count(*) from pg_replication_slots where confirmed_flush_lsn is not null";
-    client.until(made, "1").await;
-    let begun = Instant::now();
-    assert!(tidewire.stop().await.success());
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    let slots = "select count(*) from pg_replication_slots";
+    // without a slot it is the login that does not end, with one the stream's start
+    for has_slot in [false, true] {
+        if has_slot {
+            database.install().await;
+        }
+        let tidewire = Tidewire::spawn(&["up", "--database-url", &proxy.url()]);
+        client.until("select count(*) from pg_locks where locktype = 'advisory'", "2").await;
+        let begun = Instant::now();
+        assert!(tidewire.stop().await.success());
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+        assert_eq!(client.text(slots).await, if has_slot { "1" } else { "0" });
+        client.until("select count(*) from pg_locks where locktype = 'advisory'", "0").await;
+    }
+}
+
+#[tokio::test]
+async fn a_login_of_the_stream_that_does_not_end_is_given_up() {
+    let database = Database::on_tcp(&[]).await;
+    let proxy = Proxy::start(&database).await;
+    proxy.block(Some(Block::Silence(Link::Stream)));
+    let mut tidewire = Tidewire::spawn(&["up", "--database-url", &proxy.url()]);
+    assert_eq!(tidewire.wait().await.code(), Some(1));
+    tidewire.wait_for_log("the stream cannot log in: the server did not answer its login within 10 s").await;
+    assert_eq!(database.connect().await.text("select count(*) from pg_replication_slots").await, "0");
 }
 
 #[tokio::test]

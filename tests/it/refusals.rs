@@ -203,7 +203,7 @@ async fn a_session_that_is_not_there_or_not_current_is_told() {
     let client = database.connect().await;
     client.sql(SEARCH_PATH).await;
     client.sql("create table person (id int primary key)").await;
-    let create = "Call event.session_create() or event.session_attach(session) first, or name the session.";
+    let create = "Call event.session_create() or event.session_attach(session) first, or name the session: through a pooler, in each call.";
     let none = format!("55000 this connection has no current session -- {create}");
     for call in [
         "subscribe_table(meta.relation_id('public', 'person'))",

@@ -7,6 +7,7 @@ mod quota;
 mod role;
 mod server;
 mod slot;
+mod stream;
 mod table;
 
 use tokio_postgres::Client;
@@ -17,6 +18,7 @@ use super::ownership::{self, Use};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(super) use installed::{foreign, publication};
+pub use stream::remedy as stream_remedy;
 
 /// How a requirement stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +99,7 @@ pub async fn before_all(client: &Client) -> Result<Vec<Requirement>> {
 pub async fn examine(target: &Target) -> Result<Vec<Requirement>> {
     let client = match target.connect_pinned().await {
         Ok(connection) => connection.client,
-        Err(failed) => return Ok(vec![role::refused(target, &failed)]),
+        Err(failed) => return Ok(vec![role::refused(&failed)]),
     };
     let mut found = vec![role::connected(&client, target).await?];
     let essentials = server::essentials(&client).await?;
@@ -113,7 +115,11 @@ pub async fn examine(target: &Target) -> Result<Vec<Requirement>> {
     found.push(server::encoding(&client).await?);
     found.push(server::patience(&client).await?);
     found.push(server::retention(&client).await?);
-    found.push(role::replication(&client).await?);
+    let may_replicate = role::replication(&client).await?;
+    if may_replicate.verdict == Verdict::Met {
+        found.extend(stream::login(target, &name).await);
+    }
+    found.push(may_replicate);
     let seal = match ownership::judge(&client, target.trust(), Use::Serve).await? {
         Ok(seal) => seal,
         Err(refusal) => {

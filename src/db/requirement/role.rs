@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 use super::Requirement;
 use crate::db::Target;
 use crate::db::connect::error;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// That the connection could be made.
 pub(super) async fn connected(client: &Client, target: &Target) -> Result<Requirement> {
@@ -14,37 +14,8 @@ pub(super) async fn connected(client: &Client, target: &Target) -> Result<Requir
 }
 
 /// That it could not.
-pub(super) fn refused(target: &Target, failed: &Error) -> Requirement {
-    let shown = target.display();
-    let database = quoted(target.database());
-    let remedy = match failed.kind() {
-        ErrorKind::Authentication => match unlisted_address(failed.message()) {
-            Some(address) => format!(
-                "host {database} {} {address} scram-sha-256  # a line for pg_hba.conf; then: select pg_reload_conf();",
-                quoted(target.user())
-            ),
-            None => format!("psql '{shown}' -c 'select 1'  # asks for the password; put the right one into PGPASSWORD"),
-        },
-        ErrorKind::Setup if failed.message().contains("does not exist") => {
-            format!("create database {database};  -- in another database of that server")
-        }
-        ErrorKind::Setup => {
-            format!("grant connect on database {database} to {};  -- as its owner", quoted(target.user()))
-        }
-        _ => format!("pg_isready -d '{shown}'  # is the server running, and the URL right?"),
-    };
-    Requirement::failed(one_line(failed.message()), remedy)
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// The address that pg_hba.conf keeps out: `no pg_hba.conf entry for host "127.0.0.1", user "ann", ...`.
-fn unlisted_address(message: &str) -> Option<String> {
-    let (_, rest) = message.split_once("pg_hba.conf")?.1.split_once("for host \"")?;
-    let (address, _) = rest.split_once('"')?;
-    Some(format!("{address}/{}", if address.contains(':') { 128 } else { 32 }))
+pub(super) fn refused(failed: &Error) -> Requirement {
+    Requirement::failed(one_line(failed.message()), failed.hint_text().unwrap_or_default())
 }
 
 fn one_line(text: &str) -> String {

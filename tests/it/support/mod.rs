@@ -12,6 +12,7 @@ pub mod fault_ledger;
 pub mod fault_pgbench;
 pub mod fault_proxy;
 mod outside;
+mod pooler;
 mod program;
 mod subscriber;
 
@@ -26,6 +27,7 @@ use tidewire::db::cluster::{Binaries, Cluster, ClusterOptions, StopMode};
 
 pub use client::Client;
 pub use outside::Outside;
+pub use pooler::Pooler;
 pub use program::{Tidewire, command, tidewire};
 pub use subscriber::{Event, SEARCH_PATH, Subscriber, Table, assert_in_order};
 
