@@ -280,7 +280,7 @@ async fn a_role_without_the_privileges_gets_them_by_the_remedies() {
     let remedy = installed.remedy_of("event triggers are missing");
     assert!(remedy[0].ends_with(" --trust-owner 'Ann B'  # with a superuser's URL"), "{remedy:?}");
     let trusting = tidewire(&["install", "--database-url", &database.url(), "--trust-owner", "Ann B"]).await;
-    assert!(trusting.status.success());
+    assert!(trusting.status.success(), "{}", String::from_utf8_lossy(&trusting.stderr));
     assert_eq!(check(&url).await.mark_of("event triggers follow"), "ok");
 
     client.sql("create role other login replication").await;
