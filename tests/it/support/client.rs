@@ -122,6 +122,11 @@ impl Client {
         value.unwrap_or_else(|| panic!("no row: {query}")).unwrap_or_else(|| panic!("null: {query}"))
     }
 
+    /// The processor time that this connection's backend has taken so far.
+    pub async fn processor_time(&self) -> std::time::Duration {
+        super::processor_time(self.text("select pg_backend_pid()").await.parse().unwrap())
+    }
+
     /// Waits until a query gives a value: for what upkeep does, within a second or so.
     pub async fn until(&self, query: &str, expected: &str) {
         let mut last = String::new();
