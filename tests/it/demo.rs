@@ -89,6 +89,7 @@ async fn the_demo_prints_the_walk() {
     let output = Demo::new().run().await;
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stderr).starts_with("starting a private PostgreSQL "), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("\nNext, with a database of yours:\n"), "{}", text(&output.stderr));
     let page = text(&output.stdout);
     assert!(!page.contains('\x1b'), "escape codes in a pipe: {page:?}");
 

@@ -51,6 +51,7 @@ mod restored;
 mod retention;
 mod schema_changes;
 mod sessions;
+mod setup;
 mod shadowed;
 mod sizes;
 mod slow;
