@@ -62,6 +62,7 @@ mod subscriptions;
 mod support;
 mod tail;
 mod torture;
+mod traces;
 mod values;
 mod visible;
 mod wide;

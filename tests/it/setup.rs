@@ -60,11 +60,9 @@ fn programs(folder: &Path, names: &[&str]) {
 
 #[test]
 fn without_sudo_the_commands_that_setup_would_run_are_shown() {
-    let has =
-        |name: &str| Command::new("sh").args(["-c", "command -v \"$0\"", name]).output().unwrap().status.success();
-    if !nix::unistd::geteuid().is_root() || !has("apt-get") || !has("setpriv") {
+    let (Some(setpriv), Some(_), true) = (which("setpriv"), which("apt-get"), nix::unistd::geteuid().is_root()) else {
         return left_out("this asks root, on a system with apt-get, to become somebody else");
-    }
+    };
     let folder = tempfile::Builder::new().prefix("tidewire-it-").tempdir_in("/tmp").unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     programs(folder.path(), &["bash", "env", "uname", "sed", "sort", "df", "awk", "mkdir", "cc", "apt-get"]);
@@ -74,7 +72,7 @@ fn without_sudo_the_commands_that_setup_would_run_are_shown() {
     // read by bash, which runs as somebody else
     let script = folder.path().join("setup");
     std::fs::copy(SETUP, &script).unwrap();
-    let mut command = Command::new("setpriv");
+    let mut command = Command::new(setpriv);
     command.args(["--reuid=nobody", "--clear-groups", "bash"]).arg(&script).arg("instructions");
     command.env("PATH", format!("{}:/nonexistent", folder.path().display())).env("CARGO_TARGET_DIR", &target);
     command.env("HOME", "/nonexistent").env_remove("TIDEWIRE_PG_BINDIR").current_dir("/");
