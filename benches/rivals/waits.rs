@@ -47,7 +47,7 @@ pub async fn run(report: &mut Report, effort: Effort) {
     let column = alter(&rig, "b", effort).await;
     line("ALTER TABLE beside 10,000 columns: nobody | meta.column subscribed", "ms", alone.clone(), column, Bar::None);
     rig.sql(
-        "select event.subscribe_table(meta.relation_id('meta', name)) from event.mirror where name <> 'column'; unlisten *",
+        "select event.subscribe_table(meta.relation_id('meta', kind)) from event.mirror where kind <> 'column'; unlisten *",
     )
     .await;
     rig.settle().await;
