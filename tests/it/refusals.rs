@@ -34,7 +34,7 @@ async fn assert_unharmed(database: &Database) {
 
 #[tokio::test]
 async fn what_does_not_exist_cannot_be_subscribed_to() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -73,7 +73,7 @@ async fn what_does_not_exist_cannot_be_subscribed_to() {
 
 #[tokio::test]
 async fn a_key_must_be_the_primary_key_with_values_of_its_types() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table person (id int primary key, name text unique not null)").await;
@@ -119,7 +119,7 @@ async fn a_key_must_be_the_primary_key_with_values_of_its_types() {
 
 #[tokio::test]
 async fn what_is_not_in_the_stream_is_refused_with_the_reason() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -192,7 +192,7 @@ async fn what_is_not_in_the_stream_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn a_session_that_is_not_there_or_not_current_is_told() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(SEARCH_PATH).await;
@@ -253,7 +253,7 @@ async fn a_session_that_is_not_there_or_not_current_is_told() {
 
 #[tokio::test]
 async fn only_events_that_were_sent_are_acknowledged_and_twice_does_no_harm() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let mut subscriber = Subscriber::open(&database).await;
     subscriber.sql("create table t (id int primary key)").await;
@@ -314,7 +314,7 @@ async fn write(client: &Client, table: &str) {
 
 #[tokio::test]
 async fn a_publication_of_others_that_would_break_the_writers_is_in_the_way() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     let major = client.major().await;
@@ -395,7 +395,7 @@ async fn a_publication_of_others_that_would_break_the_writers_is_in_the_way() {
 
 #[tokio::test]
 async fn a_busy_table_lets_the_subscription_wait_and_no_writer() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;

@@ -79,7 +79,7 @@ async fn a_message_of_any_size_is_let_go_of() {
 
 #[tokio::test]
 async fn only_who_attaches_is_sent_again() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let mut victim = Victim::of(&database).await;
     victim.writer.sql("create role att login").await;

@@ -49,7 +49,7 @@ async fn told(subscribers: &mut [Subscriber]) -> Vec<String> {
 
 #[tokio::test]
 async fn a_column_is_told_of_whichever_way_it_came() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table person (id int primary key)").await;
@@ -88,7 +88,7 @@ async fn a_column_is_told_of_whichever_way_it_came() {
 
 #[tokio::test]
 async fn exactly_the_difference_is_told_and_folding_it_leads_to_what_is() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table old (id int primary key, v text); create view seen as select id from old").await;
@@ -213,7 +213,7 @@ async fn exactly_the_difference_is_told_and_folding_it_leads_to_what_is() {
 
 #[tokio::test]
 async fn a_schema_change_has_its_place_among_the_rows() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;
@@ -303,7 +303,7 @@ async fn what_no_event_trigger_follows_is_told_within_seconds() {
 
 #[tokio::test]
 async fn what_an_open_transaction_changed_when_the_first_subscribed_is_told_too() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let open = database.connect().await;
     open.sql("begin; create table meanwhile (id int)").await;
@@ -323,7 +323,7 @@ async fn what_an_open_transaction_changed_when_the_first_subscribed_is_told_too(
 
 #[tokio::test]
 async fn what_a_command_does_not_name_is_told_within_seconds() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -358,7 +358,7 @@ async fn what_a_command_does_not_name_is_told_within_seconds() {
 
 #[tokio::test]
 async fn a_schema_change_never_fails_and_tells_nothing_of_its_sessions_settings() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -396,7 +396,7 @@ async fn a_schema_change_never_fails_and_tells_nothing_of_its_sessions_settings(
 
 #[tokio::test]
 async fn first_subscriptions_to_different_relations_of_meta_do_not_fail_each_other() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let (one, other) = (Subscriber::open(&database).await, Subscriber::open(&database).await);
     one.sql("begin").await;
@@ -413,7 +413,7 @@ async fn first_subscriptions_to_different_relations_of_meta_do_not_fail_each_oth
 #[tokio::test]
 async fn nobody_subscribed_costs_a_schema_change_nothing_and_somebody_little() {
     const TABLES: u32 = 500;
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
