@@ -20,7 +20,7 @@ help:
 	@echo "              BENCH=\"--quick latency\" for a part, BENCH=--help for their names); the result is in bench/results too"
 	@echo "make fuzz     look for bytes that break what reads them, a minute each (TIDEWIRE_FUZZ_SECONDS=300 for more)"
 	@echo "make deny     check the licences and origins of what it is built of, and known holes (fetches cargo-deny)"
-	@echo "make setup    install what is missing: PostgreSQL's server programs, a C compiler, cargo-nextest"
+	@echo "make setup    install what is missing: PostgreSQL's server programs, a C compiler, cargo-nextest (fetched where it can be)"
 	@echo
 	@echo "While you work:"
 	@echo "  cargo nextest run cluster    the tests with \"cluster\" in their name"
@@ -31,9 +31,12 @@ help:
 setup:
 	@scripts/setup
 
+# A release build: it is what "On your database" in the README goes on with. Cargo says what it does; once it is built
+# there is nothing to say.
 demo:
 	@scripts/setup demo
-	@cargo run --quiet --locked -- demo
+	@cargo build --release --locked --bin tidewire
+	@$${CARGO_TARGET_DIR:-target}/release/tidewire demo
 
 test: setup
 	cargo fmt --check

@@ -23,6 +23,7 @@ mod rig;
 mod routing;
 mod startup;
 mod throughput;
+mod waits;
 mod writer;
 
 use std::process::ExitCode;
@@ -31,7 +32,7 @@ use machine::Machine;
 use report::Report;
 
 /// The parts of the table, in its order.
-const GROUPS: [(&str, &str); 8] = [
+const GROUPS: [(&str, &str); 9] = [
     ("writer", "what it costs a writer that its table is watched"),
     ("bulk", "1,000,000 rows in one INSERT, and in as many transactions"),
     ("latency", "from the start of an INSERT to the client that is told of it"),
@@ -40,6 +41,7 @@ const GROUPS: [(&str, &str); 8] = [
     ("large", "one transaction of 10,000,000 rows"),
     ("rest", "what it takes while nothing happens"),
     ("startup", "until it is ready"),
+    ("waits", "what a person waits for: the demo, a standby, a schema change"),
 ];
 
 /// How thorough the run is.
@@ -117,7 +119,8 @@ async fn run(effort: Effort, chosen: &[&str]) -> ExitCode {
             }
             "large" => Box::pin(large::run(&mut report, effort)).await,
             "rest" => Box::pin(rest::run(&mut report, effort)).await,
-            _ => Box::pin(startup::run(&mut report, effort)).await,
+            "startup" => Box::pin(startup::run(&mut report, effort)).await,
+            _ => Box::pin(waits::run(&mut report, effort)).await,
         }
     }
     let suffix: String = words.iter().map(|word| format!("-{}", word.trim_start_matches('-'))).collect();

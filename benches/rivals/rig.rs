@@ -218,17 +218,35 @@ impl Rig {
         self.sql("select pg_drop_replication_slot('rival')").await;
     }
 
-    /// Starts the program; returns once it delivers.
-    pub async fn up(&self) -> Up {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidewire"))
+    fn program(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewire"));
+        command
             .args(["up", "--inbox-max-size", INBOX_MAX_SIZE])
             .env("TIDEWIRE_DATABASE_URL", self.cluster.tcp_url().expect("it listens"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .env("TIDEWIRE_LOG", "warn")
-            .kill_on_drop(true)
-            .spawn()
-            .expect("tidewire");
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Starts a second program; returns once it stands by.
+    pub async fn stand_by(&self) -> Up {
+        let mut child = self.program().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("tidewire");
+        let process = Process(child.id().expect("a process"));
+        let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
+        while let Some(line) = lines.next_line().await.expect("a line") {
+            if line.contains("standing by") {
+                // it goes on to write there
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                return Up { child, process };
+            }
+        }
+        panic!("tidewire does not stand by");
+    }
+
+    /// Starts the program; returns once it delivers.
+    pub async fn up(&self) -> Up {
+        let mut command = self.program();
+        command.stdout(Stdio::piped()).stderr(Stdio::inherit()).env("TIDEWIRE_LOG", "warn");
+        let mut child = command.spawn().expect("tidewire");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
         while let Some(line) = lines.next_line().await.expect("a line") {
             if line.starts_with("ready") {
@@ -247,6 +265,11 @@ pub struct Up {
 }
 
 impl Up {
+    /// Ends it on the spot, as a crash would.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it ends");
+    }
+
     pub async fn stop(mut self) {
         let pid = nix::unistd::Pid::from_raw(self.process.0 as i32);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("a signal");

@@ -5,7 +5,7 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
-use super::DatabaseUrl;
+use super::{DatabaseUrl, Stopped};
 use crate::config::File;
 use crate::db::requirement::{self, Requirement, Verdict};
 use crate::error::Result;
@@ -21,7 +21,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) async fn run(self, file: &File) -> Result<u8> {
-        let target = self.database.target(file)?;
+        let (target, _server) = self.database.open(file, Stopped::Start).await?;
         let found = Box::pin(requirement::examine(&target)).await?;
         print(&found)?;
         Ok(u8::from(count(&found, Verdict::Failed) > 0))

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::DatabaseUrl;
+use super::{DatabaseUrl, Stopped};
 use crate::app;
 use crate::config::File;
 use crate::db::{install, slot};
@@ -24,7 +24,7 @@ pub(super) struct Uninstall {
 
 impl Install {
     pub(super) async fn run(self, file: &File) -> Result<()> {
-        let target = self.database.target(file)?;
+        let (target, _server) = self.database.open(file, Stopped::Start).await?;
         let mut client = target.connect_pinned().await?.client;
         let name = install::slot_name(&client).await?;
         app::check_stream(&target, &client, &name).await?;
@@ -44,7 +44,7 @@ impl Install {
 
 impl Uninstall {
     pub(super) async fn run(self, file: &File) -> Result<()> {
-        let target = self.database.target(file)?;
+        let (target, _server) = self.database.open(file, Stopped::Start).await?;
         let mut client = target.connect_pinned().await?.client;
         if install::uninstall(&mut client, target.trust()).await? {
             println!("removed from {}: schemas event and meta, publication, slot", target.display());

@@ -13,9 +13,13 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, File};
 use crate::db::Target;
+use crate::db::cluster::{Cluster, ClusterOptions};
 use crate::db::ownership::Trust;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::observe::log::Log;
+
+/// Where an embedded PostgreSQL keeps its data unless told otherwise.
+const DATA_DIR: &str = ".tidewire/data";
 
 /// Data change events for PostgreSQL: pick a table, a column, a row or a field, and be told of every change.
 #[derive(Debug, Parser)]
@@ -94,12 +98,63 @@ pub(crate) struct DatabaseUrl {
         help = "Role that installed Tidewire, to be trusted though it has fewer rights than the role that connects [default: none]"
     )]
     trust_owner: Option<String>,
+    /// Folder of the embedded PostgreSQL, when no database is named
+    #[arg(
+        long,
+        env = "TIDEWIRE_DATA_DIR",
+        value_name = "DIR",
+        help = "Folder of the embedded PostgreSQL, when no database is named [default: .tidewire/data]"
+    )]
+    pub(super) data_dir: Option<PathBuf>,
+}
+
+/// What a command does about an embedded PostgreSQL that does not run.
+enum Stopped {
+    /// It starts the server for as long as the command takes.
+    Start,
+    /// It fails: without `tidewire up` it could do nothing.
+    Refuse,
 }
 
 impl DatabaseUrl {
     fn target(&self, file: &File) -> Result<Target> {
-        let trust = Trust::in_owner(self.trust_owner.clone().or_else(|| file.trust_owner.clone()));
-        Ok(config::target(self.database_url.as_deref(), file)?.trusting(trust))
+        Ok(config::target(self.database_url.as_deref(), file)?.trusting(self.trust(file)))
+    }
+
+    fn trust(&self, file: &File) -> Trust {
+        Trust::in_owner(self.trust_owner.clone().or_else(|| file.trust_owner.clone()))
+    }
+
+    /// Whether a database is named, rather than the folder of an embedded one.
+    fn is_named(&self, file: &File) -> bool {
+        self.database_url.is_some() || (file.database_url.is_some() && self.data_dir.is_none())
+    }
+
+    fn data_dir(&self, file: &File) -> PathBuf {
+        self.data_dir.clone().or_else(|| file.data_dir.clone()).unwrap_or_else(|| DATA_DIR.into())
+    }
+
+    /// The database that is named, or else the embedded one that `tidewire up` keeps in the same folder. A server that this
+    /// started stops when the second value is dropped.
+    async fn open(&self, file: &File, stopped: Stopped) -> Result<(Target, Option<Cluster>)> {
+        let data = self.data_dir(file);
+        let is_default = self.data_dir.is_none() && file.data_dir.is_none();
+        if self.is_named(file) || (is_default && !data.join("PG_VERSION").exists()) {
+            return Ok((self.target(file)?, None));
+        }
+        let cluster = match (Cluster::running(&data).await?, stopped) {
+            (Some(running), _) => running,
+            (None, Stopped::Start) if data.join("PG_VERSION").exists() => {
+                Cluster::start(ClusterOptions::kept(data)).await?
+            }
+            (None, _) => {
+                let message = format!("no PostgreSQL runs on folder \"{}\"", data.display());
+                return Err(Error::new(ErrorKind::InvalidInput, message).hint(
+                    "tidewire up, with the same --data-dir, starts it. Or name a database with --database-url.",
+                ));
+            }
+        };
+        Ok((Target::private(cluster.url())?.trusting(self.trust(file)), Some(cluster)))
     }
 }
 

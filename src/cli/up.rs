@@ -1,7 +1,6 @@
 //! `tidewire up`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -21,9 +20,6 @@ use crate::http::Listener;
 use crate::monitor;
 use crate::observe::{Observation, health, observe};
 
-/// Where an embedded PostgreSQL keeps its data unless told otherwise.
-const DATA_DIR: &str = ".tidewire/data";
-
 /// How often it is looked whether that PostgreSQL is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -38,14 +34,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Up {
     #[command(flatten)]
     database: DatabaseUrl,
-    /// Folder of the embedded PostgreSQL, when no database is named
-    #[arg(
-        long,
-        env = "TIDEWIRE_DATA_DIR",
-        value_name = "DIR",
-        help = "Folder of the embedded PostgreSQL, when no database is named [default: .tidewire/data]"
-    )]
-    data_dir: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
     /// Where /live, /ready and /metrics are answered: 127.0.0.1:9187, say; port 0 is a free one
@@ -89,17 +77,16 @@ impl Up {
             outside.address = Some(listener.address());
             outside.tasks.spawn(async { drop(listener.serve().await) });
         }
-        if self.database.database_url.is_some() || (file.database_url.is_some() && self.data_dir.is_none()) {
+        if self.database.is_named(file) {
             let target = self.database.target(file)?;
             let shown = target.display();
             return serve(&target, &limits, stop, outside, format!("ready {shown}"), String::new()).await;
         }
-        if file.left_out.is_some() && self.data_dir.is_none() {
+        if file.left_out.is_some() && self.database.data_dir.is_none() {
             // it may name a database: then one of our own is not what was asked for
             return self.database.target(file).map(std::mem::drop);
         }
-        let data_dir = self.data_dir.or_else(|| file.data_dir.clone()).unwrap_or_else(|| DATA_DIR.into());
-        let mut cluster = Cluster::start(ClusterOptions::kept(data_dir)).await?;
+        let mut cluster = Cluster::start(ClusterOptions::kept(self.database.data_dir(file))).await?;
         let target = Target::private(cluster.url())?;
         // for whoever comes from elsewhere; we take the socket, and tell nobody the password
         let shown = Target::private(cluster.tcp_url().unwrap_or(cluster.url()))?.display();

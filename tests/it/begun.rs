@@ -33,7 +33,7 @@ async fn when_begin_fails_nothing_of_the_batch_is_done_by_itself() {
 
 #[tokio::test]
 async fn whatever_statement_is_cancelled_each_event_is_told_once() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;

@@ -89,7 +89,7 @@ async fn a_large_transaction_takes_no_more_memory_than_a_small_one_and_a_kill_wi
 #[tokio::test]
 async fn ten_thousand_idle_sessions_cost_little() {
     const SESSIONS: usize = 10_000;
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key, v int)").await;
@@ -158,7 +158,7 @@ async fn never_reads(database: &Database, query: &str) -> UnixStream {
 #[tokio::test]
 async fn a_client_that_never_reads_and_one_that_stays_in_a_transaction_hold_up_nobody() {
     const ROWS: usize = 2000;
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key, v text)").await;

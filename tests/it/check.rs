@@ -132,7 +132,7 @@ async fn colour_is_for_terminals_and_no_color_has_the_last_word() {
 
 #[tokio::test]
 async fn a_database_that_is_served_is_reported_with_its_tables_and_lag() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -318,7 +318,7 @@ async fn names_that_another_program_has_are_told() {
 
 #[tokio::test]
 async fn what_was_altered_behind_its_back_is_told_and_mended_by_the_remedies() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table a (id int primary key, x int); create table b (id int primary key)").await;
@@ -388,8 +388,7 @@ async fn what_was_altered_behind_its_back_is_told_and_mended_by_the_remedies() {
 
 #[tokio::test]
 async fn who_holds_the_lock_or_the_slot_instead_is_told() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let client = database.connect().await;
     client.sql("set application_name = 'someone'").await;
     let pid = client.text("select pg_backend_pid()").await;

@@ -1,17 +1,15 @@
 //! `/live` and `/ready` answer whoever asks, however many others hold connections open.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::support::{Database, Outside, Tidewire};
+use crate::support::{Database, Outside, PATIENCE, Tidewire};
 
-/// What a probe waits for, as most do.
-const PROBE: Duration = Duration::from_secs(1);
-
-/// How often a crowd is probed while it stands: for longer than a slow client is given.
+/// How often a crowd is probed while it stands: for longer than a slow client is given. That a probe does not wait for a
+/// place is tested in `src/http/places.rs`.
 const PROBES: usize = 6;
 
 struct Stage {
@@ -33,13 +31,11 @@ impl Stage {
         TcpStream::connect(self.outside.address()).await.unwrap()
     }
 
-    /// Both are answered in time, and stay so.
+    /// Both are answered, and stay so.
     async fn probe(&self) {
         for _ in 0..PROBES {
             for path in ["/live", "/ready"] {
-                let begun = Instant::now();
                 assert_eq!(self.outside.get(path).await.0, 200);
-                assert!(begun.elapsed() < PROBE, "{path} took {:?}", begun.elapsed());
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
@@ -76,7 +72,7 @@ async fn an_answer_ends_the_connection() {
     let mut stream = stage.connect().await;
     stream.write_all(ASK).await.unwrap();
     let mut answer = String::new();
-    let all = tokio::time::timeout(PROBE, stream.read_to_string(&mut answer)).await;
+    let all = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
     all.expect("it was kept open").unwrap();
     assert!(answer.contains("connection: close") && answer.ends_with("live\n"), "{answer}");
 }
@@ -100,7 +96,6 @@ async fn clients_that_send_slowly_hold_up_no_probe_and_are_cut() {
     for _ in 0..100 {
         let mut stream = stage.connect().await;
         crowd.spawn(async move {
-            let begun = Instant::now();
             for byte in ASK.iter().cycle() {
                 let sent = stream.write_all(&[*byte]).await;
                 let mut nothing = [0; 1];
@@ -109,13 +104,11 @@ async fn clients_that_send_slowly_hold_up_no_probe_and_are_cut() {
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            begun.elapsed()
         });
     }
     stage.probe().await;
-    while let Some(lasted) = crowd.join_next().await {
-        assert!(lasted.unwrap() < Duration::from_secs(10));
-    }
+    let all_are_cut = async { while crowd.join_next().await.is_some() {} };
+    tokio::time::timeout(PATIENCE, all_are_cut).await.expect("they go on sending");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -86,11 +86,10 @@ fn part<'p>(page: &'p str, head: &str) -> Vec<&'p str> {
 
 #[tokio::test]
 async fn the_demo_prints_the_walk() {
-    let started = Instant::now();
     let output = Demo::new().run().await;
-    assert!(started.elapsed() < Duration::from_secs(10), "it took {:?}", started.elapsed());
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stderr).starts_with("starting a private PostgreSQL "), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("\nNext, with a database of yours:\n"), "{}", text(&output.stderr));
     let page = text(&output.stdout);
     assert!(!page.contains('\x1b'), "escape codes in a pipe: {page:?}");
 

@@ -13,7 +13,7 @@ const ENCODINGS: [(&str, &str, &str); 5] = [
 ];
 
 async fn held(subscriber: &Subscriber) -> Vec<String> {
-    subscriber.sql("select event.sync('20 s')").await;
+    subscriber.sql("select event.sync()").await;
     subscriber.inbox().await.iter().map(ToString::to_string).collect()
 }
 

@@ -19,8 +19,7 @@ const FOR_ALL: &str =
 
 #[tokio::test]
 async fn nothing_but_the_interface_is_open_to_all() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let client = database.connect().await;
     client.sql("create role mallory").await;
     let open =
@@ -63,7 +62,7 @@ async fn nothing_but_the_interface_is_open_to_all() {
 
 #[tokio::test]
 async fn the_internal_functions_do_nothing_for_who_has_no_right_to_it() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -182,7 +181,7 @@ async fn the_internal_functions_do_nothing_for_who_has_no_right_to_it() {
 
 #[tokio::test]
 async fn messages_that_anybody_may_write_into_the_wal_do_no_harm() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create role mallory login; create table t (id int primary key)").await;

@@ -88,7 +88,7 @@ async fn a_promoted_standby_goes_on_where_the_slot_was() {
     let _tidewire = standby.up().await;
     on_standby.sql("insert into t default values").await;
     let subscriber = Subscriber::attach(standby.connect().await, &session).await;
-    subscriber.sql("select event.sync('20 s')").await;
+    subscriber.sql("select event.sync()").await;
     let inbox = subscriber.inbox().await;
     let inserted = inbox.iter().filter(|event| event.operation() == "insert").map(|event| event.key().concat());
     let expected = on_standby.rows("select id from t order by id").await;

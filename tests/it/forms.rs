@@ -35,7 +35,7 @@ async fn assert_replayed(database: &Database, subscriber: &mut Subscriber) -> Ve
 
 #[tokio::test]
 async fn a_notification_has_exactly_the_keys_of_the_form_in_their_order() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -115,7 +115,7 @@ const ODD: [&str; 14] = [
 
 #[tokio::test]
 async fn odd_names_and_values_are_replayed_byte_for_byte() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(SEARCH_PATH).await;
@@ -176,7 +176,7 @@ async fn odd_names_and_values_are_replayed_byte_for_byte() {
 
 #[tokio::test]
 async fn who_may_see_some_columns_is_told_of_those() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -245,7 +245,7 @@ async fn who_may_see_some_columns_is_told_of_those() {
 
 #[tokio::test]
 async fn an_event_over_the_limit_goes_without_its_payload_and_stands_whole_in_the_inbox() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key, v text); create table bare (v text)").await;
@@ -304,7 +304,7 @@ async fn an_event_over_the_limit_goes_without_its_payload_and_stands_whole_in_th
 
 #[tokio::test]
 async fn a_row_whose_very_name_is_over_the_limit_is_told_without_it() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id text primary key, v int)").await;
@@ -334,7 +334,7 @@ async fn a_row_whose_very_name_is_over_the_limit_is_told_without_it() {
 
 #[tokio::test]
 async fn a_batch_of_many_rows_is_written_as_one_of_few() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client

@@ -49,8 +49,7 @@ fn is_remarkable(fields: &[&str]) -> bool {
 
 #[tokio::test]
 async fn every_function_is_listed_with_the_reason_for_its_rights() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let client = database.connect().await;
     client.sql("create role anybody; set search_path = pg_catalog").await;
     let strangers = "select count(*) from pg_proc where pronamespace in ('event'::regnamespace, 'meta'::regnamespace)

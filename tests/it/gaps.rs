@@ -174,7 +174,7 @@ async fn an_inbox_that_grows_over_its_size_is_emptied_by_the_program_that_runs_a
 
 #[tokio::test]
 async fn an_inbox_with_too_old_an_event_is_emptied_and_its_session_alone_is_told() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(TABLE).await;
@@ -209,7 +209,7 @@ async fn limits_that_are_none_are_refused() {
 
 #[tokio::test]
 async fn a_change_too_large_for_any_inbox_is_told_as_a_gap_and_stops_nothing() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(TABLE).await;

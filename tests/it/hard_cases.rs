@@ -4,7 +4,7 @@ use crate::support::{Database, Subscriber, Table};
 
 #[tokio::test]
 async fn a_changed_key_is_a_deleted_row_and_an_inserted_one() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -50,7 +50,7 @@ async fn a_changed_key_is_a_deleted_row_and_an_inserted_one() {
 
 #[tokio::test]
 async fn rows_of_a_table_without_a_key_come_and_go_whole() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (a int, b text, unique (a)); insert into t values (1, 'x'), (null, null)").await;
@@ -95,7 +95,7 @@ async fn rows_of_a_table_without_a_key_come_and_go_whole() {
 
 #[tokio::test]
 async fn a_large_value_is_told_when_it_changes_and_only_then() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     for (table, key) in [("keyed", "primary key"), ("bare", "")] {
@@ -133,7 +133,7 @@ async fn a_large_value_is_told_when_it_changes_and_only_then() {
 
 #[tokio::test]
 async fn an_emptied_table_is_one_event_a_session() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -177,7 +177,7 @@ async fn an_emptied_table_is_one_event_a_session() {
 
 #[tokio::test]
 async fn nothing_is_told_of_what_changed_nothing_or_was_rolled_back() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -217,7 +217,7 @@ async fn nothing_is_told_of_what_changed_nothing_or_was_rolled_back() {
 
 #[tokio::test]
 async fn generated_columns_are_told_where_the_wal_has_them() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (g int generated always as (v * 2) stored, id int primary key, v int)").await;
@@ -266,7 +266,7 @@ async fn generated_columns_are_told_where_the_wal_has_them() {
 
 #[tokio::test]
 async fn null_is_a_value_and_a_missing_key_is_not() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key, a text, b jsonb, c text default 'null')").await;
@@ -370,7 +370,7 @@ async fn every_statement_that_writes_is_told_as_what_it_did() {
 
 #[tokio::test]
 async fn a_child_by_inheritance_is_a_table_of_its_own() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -405,7 +405,7 @@ async fn a_child_by_inheritance_is_a_table_of_its_own() {
 /// not asked to leave out what has one (`origin = none`), though that would also leave out what Tidewire writes.
 #[tokio::test]
 async fn what_was_replicated_from_elsewhere_is_told_too() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key); select pg_replication_origin_create('elsewhere')").await;

@@ -48,7 +48,7 @@ async fn json(client: &Client, expression: &str) -> Value {
 
 #[tokio::test]
 async fn every_kind_of_subscription_takes_every_name() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(SEARCH_PATH).await;
@@ -118,7 +118,7 @@ async fn every_kind_of_subscription_takes_every_name() {
 
 #[tokio::test]
 async fn composite_keys_are_told_apart() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client

@@ -139,7 +139,7 @@ const CONTEXTS: &[(&str, &str, &str, &str)] = &[
 
 #[tokio::test]
 async fn who_calls_is_the_role_that_acts() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let root = database.connect().await;
     root.sql("create role vic login; create role att login; create schema att authorization att").await;
@@ -206,7 +206,7 @@ async fn who_calls_is_the_role_that_acts() {
 /// Autovacuum visits by itself: nobody has to do anything.
 #[tokio::test]
 async fn autovacuum_runs_code_of_a_table_as_its_owner() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let root = database.connect().await;
     root.sql("alter system set autovacuum_naptime = '1s'").await;
@@ -239,7 +239,7 @@ async fn autovacuum_runs_code_of_a_table_as_its_owner() {
 /// A role's name says nothing: another role may have it by now.
 #[tokio::test]
 async fn a_role_that_was_renamed_is_not_the_new_one_of_its_name() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let root = database.connect().await;
     root.sql("create role team; create role att login; grant team to att; create table feed (id int primary key)")

@@ -22,7 +22,7 @@ const RELATIONS: &str = "select c.oid::regclass from pg_class c
 
 #[tokio::test]
 async fn no_lock_through_us_is_stronger_than_a_writers() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create role bob login").await;
@@ -60,8 +60,7 @@ async fn no_lock_through_us_is_stronger_than_a_writers() {
 
 #[tokio::test]
 async fn no_statement_on_our_relations_but_reading_is_for_all() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let client = database.connect().await;
     client.sql("create role bob login; create schema bobs authorization bob; create role other").await;
     let bob = database.connect_as("bob").await;
@@ -108,8 +107,7 @@ async fn no_statement_on_our_relations_but_reading_is_for_all() {
 /// Every role can hold an advisory lock, and a queue of sessions can hand it on.
 #[tokio::test]
 async fn a_role_with_connect_cannot_keep_the_lease() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let client = database.connect().await;
     client.sql("create role bob login; create table t (id int primary key)").await;
     let key = "x'7469646577697265'::bigint";

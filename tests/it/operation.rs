@@ -162,7 +162,7 @@ async fn names_that_are_another_programs_are_left_alone() {
 
 #[tokio::test]
 async fn the_database_goes_away_and_nothing_is_lost() {
-    let mut database = Database::start().await;
+    let mut database = Database::installed().await;
     let tidewire = database.up().await;
     let mut subscriber = Subscriber::open(&database).await;
     subscriber.sql("create table t (id int primary key)").await;
@@ -208,7 +208,7 @@ async fn the_database_goes_away_and_nothing_is_lost() {
     let client = database.connect().await;
     client.sql("insert into t values (0)").await;
     let subscriber = Subscriber::attach(client, &session).await;
-    subscriber.sql("select event.sync('20 s')").await;
+    subscriber.sql("select event.sync()").await;
     let all = subscriber.rows("select id from t order by id").await;
     let all: Vec<_> = all.into_iter().flatten().flatten().collect();
     let mut told = ids(&subscriber).await;
@@ -225,7 +225,7 @@ async fn ids(subscriber: &Subscriber) -> Vec<String> {
 
 #[tokio::test]
 async fn its_backends_are_terminated_and_it_carries_on() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let mut subscriber = Subscriber::open(&database).await;
     subscriber.sql("create table t (id int primary key)").await;
@@ -253,7 +253,7 @@ async fn its_backends_are_terminated_and_it_carries_on() {
 
 #[tokio::test]
 async fn a_second_one_stands_by_and_takes_over() {
-    let mut database = Database::start().await;
+    let mut database = Database::installed().await;
     let first = database.up().await;
     let url = database.url();
     let mut subscriber = Subscriber::open(&database).await;

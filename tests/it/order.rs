@@ -7,7 +7,7 @@ use crate::support::{Client, Database, Subscriber, Table, assert_in_order};
 
 #[tokio::test]
 async fn many_writers_make_one_order_that_leads_from_what_was_to_what_is() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -142,7 +142,7 @@ async fn what_a_subscriber_holds_locked_holds_up_nobody() {
 
 #[tokio::test]
 async fn a_walsender_that_has_not_run_yet_is_not_taken_for_one_that_has_nothing_to_send() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key); create table other (id int)").await;

@@ -8,7 +8,7 @@ const IDENTITIES: &str =
 
 #[tokio::test]
 async fn a_partitions_changes_are_told_as_the_roots() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     // two levels, by range and by list, and leaves whose columns stand in another order
@@ -82,7 +82,7 @@ async fn a_partitions_changes_are_told_as_the_roots() {
 
 #[tokio::test]
 async fn a_row_that_only_moves_between_leaves_is_told_as_it_is_written() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -111,7 +111,7 @@ async fn a_row_that_only_moves_between_leaves_is_told_as_it_is_written() {
 
 #[tokio::test]
 async fn leaves_that_join_later_are_told_from_their_first_row_on() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -170,7 +170,7 @@ async fn leaves_that_join_later_are_told_from_their_first_row_on() {
 
 #[tokio::test]
 async fn a_truncate_names_what_was_emptied() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client
@@ -296,7 +296,7 @@ async fn a_partitions_changes_are_the_roots_as_it_was_at_the_change() {
 
 #[tokio::test]
 async fn a_partition_that_is_not_in_the_wal_ends_its_tables_subscriptions_and_nothing_else() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table parts (id int primary key, v text) partition by range (id)").await;

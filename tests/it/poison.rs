@@ -6,7 +6,7 @@ use crate::support::{Database, Subscriber, Tidewire, command, tidewire as tidewi
 
 /// What the inbox holds, shown.
 async fn held(subscriber: &Subscriber) -> Vec<String> {
-    subscriber.sql("select event.sync('20 s')").await;
+    subscriber.sql("select event.sync()").await;
     subscriber.inbox().await.iter().map(ToString::to_string).collect()
 }
 
@@ -16,8 +16,7 @@ fn insert(id: u32, v: &str) -> String {
 
 #[tokio::test]
 async fn a_change_that_fails_at_any_stop_becomes_a_gap() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key, v text); create table u (id int primary key, v text)").await;
     for way in STOPS.iter().flat_map(|stop| [format!("{stop}:poison"), format!("panic:{stop}:poison")]) {
@@ -101,7 +100,7 @@ async fn a_row_of_our_own_that_fails_is_a_gap_for_all() {
 
 #[tokio::test]
 async fn a_change_that_cannot_be_stored_becomes_a_gap() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key, v text)").await;
@@ -134,8 +133,7 @@ async fn a_change_that_cannot_be_stored_becomes_a_gap() {
 
 #[tokio::test]
 async fn a_step_without_end_ends_the_process_and_is_not_tried_again() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key, v text)").await;
     let start = || {
@@ -170,7 +168,7 @@ const UNSENDABLE: &str = "create type odd;
 
 #[tokio::test]
 async fn a_transaction_that_the_server_cannot_send_is_a_gap_for_all() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(UNSENDABLE).await;

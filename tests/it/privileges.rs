@@ -19,7 +19,7 @@ fn hint(refusal: &str) -> &str {
 
 #[tokio::test]
 async fn select_on_all_that_would_be_told_is_needed() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create role reader login; create schema shop").await;
@@ -77,7 +77,7 @@ async fn select_on_all_that_would_be_told_is_needed() {
 
 #[tokio::test]
 async fn a_table_without_a_key_tells_nothing_to_who_may_not_read_it() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create role reader login; create table log (line text)").await;
@@ -158,7 +158,7 @@ async fn a_table_of_another_owner_is_watched_by_whoever_may_alter_it() {
 
 #[tokio::test]
 async fn row_level_security_that_applies_to_the_owner_is_refused() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create role boss login; create role reader login; create role auditor login bypassrls").await;
@@ -209,7 +209,7 @@ async fn ended(client: &Client, subscriber: &mut Subscriber, change: &str) -> St
 
 #[tokio::test]
 async fn a_subscription_ends_with_the_privilege() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     let cases = [
@@ -273,7 +273,7 @@ async fn a_subscription_ends_with_the_privilege() {
 
 #[tokio::test]
 async fn what_is_committed_after_the_privilege_is_gone_is_not_told() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create role boss; create role reader login").await;
@@ -311,7 +311,7 @@ async fn what_is_committed_after_the_privilege_is_gone_is_not_told() {
 
 #[tokio::test]
 async fn a_subscription_ends_with_what_the_privilege_came_from() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create role team; create role reader login; create role auditor login bypassrls; create role root login superuser").await;
@@ -338,7 +338,7 @@ async fn a_subscription_ends_with_what_the_privilege_came_from() {
 
 #[tokio::test]
 async fn a_session_goes_with_its_owner() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create role leaving login; create table t (id int primary key); grant select on t to public").await;
@@ -354,7 +354,7 @@ async fn a_session_goes_with_its_owner() {
 
 #[tokio::test]
 async fn a_session_is_its_owners_and_of_those_it_is_shared_with() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.grant_writes().await;
@@ -427,7 +427,7 @@ async fn a_session_is_its_owners_and_of_those_it_is_shared_with() {
 
 #[tokio::test]
 async fn a_role_is_who_it_is_however_its_name_is_written() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.grant_writes().await;

@@ -4,7 +4,7 @@ use crate::support::{Database, Subscriber};
 
 #[tokio::test]
 async fn an_inbox_is_read_page_by_page() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _up = database.up().await;
     let reader = Subscriber::open(&database).await;
     reader.sql("create table t (id int primary key, note text)").await;
@@ -29,7 +29,7 @@ async fn an_inbox_is_read_page_by_page() {
 
 #[tokio::test]
 async fn a_page_ends_when_rows_are_large() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _up = database.up().await;
     let reader = Subscriber::open(&database).await;
     reader.sql("create table t (id int primary key, note text)").await;
@@ -42,8 +42,7 @@ async fn a_page_ends_when_rows_are_large() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_refused() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let mine = Subscriber::open(&database).await;
     mine.sql("create role ann login; create role bob login").await;
     let hers = Subscriber::open_as(&database, "ann").await;

@@ -4,8 +4,7 @@ use crate::support::{Database, tidewire};
 
 #[tokio::test]
 async fn what_is_temporary_goes_with_the_schemas() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let client = database.connect().await;
     client
         .sql("create role bob login; grant usage on type meta.schema_id to bob; grant temp on database postgres to bob")

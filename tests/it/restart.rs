@@ -46,7 +46,7 @@ fn keys(events: &[Event]) -> Vec<String> {
 
 #[tokio::test]
 async fn restarts_among_writers_leave_each_change_once_in_order() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let mut tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id bigserial primary key, writer int, v text)").await;
@@ -110,7 +110,7 @@ async fn restarts_among_writers_leave_each_change_once_in_order() {
 
 #[tokio::test]
 async fn what_was_subscribed_to_meanwhile_holds_from_its_place_on() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key, v int)").await;
@@ -210,7 +210,7 @@ async fn write_large(client: &Client) {
 
 #[tokio::test]
 async fn a_transaction_larger_than_a_batch_arrives_whole() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key, v text)").await;
@@ -232,7 +232,7 @@ async fn a_transaction_larger_than_a_batch_arrives_whole() {
 
 #[tokio::test]
 async fn a_restart_in_the_middle_of_a_large_transaction_goes_on_where_it_was() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let mut tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key, v text)").await;
@@ -258,7 +258,7 @@ async fn a_restart_in_the_middle_of_a_large_transaction_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn a_lost_slot_is_told_as_a_gap() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;
@@ -300,7 +300,7 @@ async fn a_lost_slot_is_told_as_a_gap() {
 
 #[tokio::test]
 async fn a_restart_in_a_large_transaction_that_gives_its_table_a_key_loses_nothing() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int not null, v int, note text)").await;
@@ -324,7 +324,7 @@ async fn a_restart_in_a_large_transaction_that_gives_its_table_a_key_loses_nothi
 
 #[tokio::test]
 async fn a_gap_is_told_though_the_slot_was_made_and_nothing_more() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;
@@ -374,8 +374,7 @@ async fn what_was_told_survives_the_servers_death_whatever_commits_wait_for() {
 
 #[tokio::test]
 async fn a_subscription_made_while_nothing_runs_takes_effect_at_the_start() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;
     let mut subscriber = Subscriber::open(&database).await;

@@ -27,7 +27,7 @@ fn backup_of(database: &Database) -> PathBuf {
 
 #[tokio::test]
 async fn a_database_restored_under_a_running_program_is_told_as_a_gap() {
-    let mut database = Database::start().await;
+    let mut database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(TABLE).await;
@@ -71,7 +71,7 @@ async fn a_database_restored_under_a_running_program_is_told_as_a_gap() {
 
 #[tokio::test]
 async fn another_timeline_is_told_as_a_gap() {
-    let mut database = Database::start().await;
+    let mut database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(TABLE).await;
@@ -115,7 +115,7 @@ async fn another_timeline_is_told_as_a_gap() {
 
 #[tokio::test]
 async fn a_copied_database_begins_anew_and_says_so() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(TABLE).await;

@@ -133,7 +133,7 @@ async fn who_comes_and_goes_leaves_little_behind_though_a_transaction_is_open_fo
 
 #[tokio::test]
 async fn partitions_are_dropped_however_many_there_are() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     database.up().await.stop().await;
     let client = database.connect().await;
     client.sql("select event._ensure_partition(n) from generate_series(1, 150) n").await;
@@ -145,7 +145,7 @@ async fn partitions_are_dropped_however_many_there_are() {
 
 #[tokio::test]
 async fn what_a_session_has_yet_to_read_is_kept_and_nothing_else() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int generated always as identity primary key, v int)").await;
@@ -172,7 +172,7 @@ async fn what_a_session_has_yet_to_read_is_kept_and_nothing_else() {
 
 #[tokio::test]
 async fn what_is_left_of_a_deleted_sessions_inbox_keeps_nothing() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     // somebody's rule for tables is not for ours, or delivery would stop
@@ -210,7 +210,7 @@ async fn what_is_left_of_a_deleted_sessions_inbox_keeps_nothing() {
 
 #[tokio::test]
 async fn the_progress_row_survives_a_quiet_time() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int generated always as identity primary key, v int)").await;

@@ -314,7 +314,7 @@ const RANDOM: &str = "(select string_agg(md5(g::text), '') from generate_series(
 
 #[tokio::test]
 async fn what_tidewire_stores_apart_is_not_lost() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     // a key of 2560 bytes, and 300 columns with long names

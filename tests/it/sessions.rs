@@ -20,7 +20,7 @@ async fn open(database: &Database, role: &str) -> Client {
 
 #[tokio::test]
 async fn a_name_finds_the_session_again() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(TABLE).await;
@@ -50,7 +50,7 @@ async fn a_name_finds_the_session_again() {
 
 #[tokio::test]
 async fn what_was_missed_comes_on_attaching_in_order() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(TABLE).await;
@@ -84,7 +84,7 @@ async fn what_was_missed_comes_on_attaching_in_order() {
 
 #[tokio::test]
 async fn attaching_while_others_write_misses_nothing() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(TABLE).await;
@@ -128,7 +128,7 @@ fn each_once(mut events: Vec<Event>) -> Vec<Event> {
 
 #[tokio::test]
 async fn what_is_acknowledged_leaves_the_inbox() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.grant_writes().await;
@@ -181,7 +181,7 @@ async fn what_is_acknowledged_leaves_the_inbox() {
 
 #[tokio::test]
 async fn a_deleted_session_leaves_nothing_behind() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(TABLE).await;
@@ -231,7 +231,7 @@ async fn a_deleted_session_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_shared_session_is_used_by_several_at_once() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.grant_writes().await;
@@ -294,7 +294,7 @@ async fn a_shared_session_is_used_by_several_at_once() {
 
 #[tokio::test]
 async fn a_session_that_is_not_durable_lives_as_long_as_its_connections() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(TABLE).await;
@@ -350,7 +350,7 @@ async fn until(client: &Client, query: &str, expected: &str) {
 
 #[tokio::test]
 async fn a_rolled_back_session_never_was() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(SEARCH_PATH).await;

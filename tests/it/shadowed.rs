@@ -8,8 +8,7 @@ const TYPES: &str = "select t.oid::regtype from pg_type t left join pg_class c o
 
 #[tokio::test]
 async fn nobody_else_makes_an_operator_of_our_types() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let client = database.connect().await;
     client.sql("create role mallory login; grant create, usage on schema public to mallory").await;
     let mallory = database.connect_as("mallory").await;
@@ -62,8 +61,7 @@ const TRAPS: &str = "
 
 #[tokio::test]
 async fn our_own_sql_compares_ids_by_postgresqls_operators() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let client = database.connect().await;
     client.sql(TRAPS).await;
     let up = database.up().await;
@@ -124,8 +122,7 @@ fn documentation() -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn the_documentation_names_our_functions_with_their_schema() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let client = database.connect().await;
     let names = "select distinct proname from pg_proc where pronamespace = 'event'::regnamespace and proname !~ '^_' and proname not in ('read', 'watch', 'ack', 'sync')";
     let names = client.rows(names).await;

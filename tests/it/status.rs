@@ -123,7 +123,7 @@ async fn without_a_limit_nothing_is_lost_and_what_is_kept_is_told() {
 
 #[tokio::test]
 async fn the_status_is_what_the_tables_say() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let up = database.up().await;
     let first = Subscriber::open(&database).await;
     first.sql("create table t (id int primary key)").await;

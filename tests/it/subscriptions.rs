@@ -27,7 +27,7 @@ async fn psql() -> std::path::PathBuf {
 
 #[tokio::test]
 async fn psql_shows_the_walk_as_four_asynchronous_notifications() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(PERSON).await;
@@ -81,7 +81,7 @@ async fn psql_shows_the_walk_as_four_asynchronous_notifications() {
 
 #[tokio::test]
 async fn each_kind_of_subscription_is_told_of_exactly_what_it_covers() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(PERSON).await;
@@ -148,7 +148,7 @@ async fn each_kind_of_subscription_is_told_of_exactly_what_it_covers() {
 
 #[tokio::test]
 async fn a_change_reaches_a_session_once_as_what_its_widest_subscription_is() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(PERSON).await;
@@ -192,7 +192,7 @@ async fn a_change_reaches_a_session_once_as_what_its_widest_subscription_is() {
 
 #[tokio::test]
 async fn subscribing_twice_is_one_subscription_until_it_is_taken_back() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(PERSON).await;
@@ -226,7 +226,7 @@ async fn subscribing_twice_is_one_subscription_until_it_is_taken_back() {
 
 #[tokio::test]
 async fn within_a_transaction_a_subscription_holds_from_the_call_on() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key); create table p (id int primary key) partition by hash (id)").await;
@@ -256,7 +256,7 @@ async fn within_a_transaction_a_subscription_holds_from_the_call_on() {
 
 #[tokio::test]
 async fn a_rolled_back_subscription_never_was() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;
@@ -290,7 +290,7 @@ async fn a_rolled_back_subscription_never_was() {
 
 #[tokio::test]
 async fn what_counts_is_the_order_of_commits() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;
@@ -322,7 +322,7 @@ async fn what_counts_is_the_order_of_commits() {
 
 #[tokio::test]
 async fn a_subscription_made_among_commits_holds_for_exactly_the_later_ones() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id bigserial primary key, writer int)").await;
@@ -371,7 +371,7 @@ async fn a_subscription_made_among_commits_holds_for_exactly_the_later_ones() {
 
 #[tokio::test]
 async fn several_transactions_subscribe_to_the_same_at_once() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;

@@ -83,7 +83,7 @@ async fn rows_of_many_megabytes_are_not_read_ahead_by_the_dozen() {
 #[tokio::test]
 async fn who_asks_for_a_large_inbox_again_and_again_holds_up_nobody() {
     const EVENTS: usize = 3000;
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table large (id int primary key); create table small (id int primary key)").await;
@@ -129,7 +129,7 @@ async fn who_asks_for_a_large_inbox_again_and_again_holds_up_nobody() {
 #[tokio::test]
 async fn who_attaches_while_delivery_is_behind_is_told_of_everything_once() {
     const EVENTS: usize = 3000;
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key)").await;
@@ -153,7 +153,7 @@ async fn who_attaches_while_delivery_is_behind_is_told_of_everything_once() {
 async fn a_transaction_of_nothing_but_attach_messages_stops_nothing() {
     // more than go into one batch
     const SESSIONS: usize = 25_000;
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table t (id int primary key); create table other (id int primary key)").await;

@@ -19,6 +19,7 @@ use crate::db::Target;
 use crate::db::cluster::{Binaries, Cluster, ClusterOptions, StopMode};
 use crate::delivery::hub::Hub;
 use crate::error::{Error, ErrorKind, Result};
+use crate::printable::printable;
 
 use walk::Walk;
 
@@ -42,10 +43,25 @@ impl Demo {
         };
         let mut stdout = anstream::stdout().lock();
         match stdout.write_all(page::page(&walk)?.as_bytes()).and_then(|()| stdout.flush()) {
-            Err(failed) if failed.kind() != io::ErrorKind::BrokenPipe => Err(failed.into()),
-            _ => Ok(()),
+            Ok(()) => eprintln!("{}", next_step()),
+            Err(failed) if failed.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(failed) => return Err(failed.into()),
         }
+        Ok(())
     }
+}
+
+/// What whoever has seen the demo does next, with this program as it was called.
+fn next_step() -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "tidewire".to_owned());
+    let program = printable(&program);
+    format!(
+        "Next, with a database of yours:\n  \
+         {program} check --database-url postgresql://me@host/db   says what is missing, and changes nothing\n  \
+         {program} up --database-url postgresql://me@host/db      installs it and delivers until stopped\n\
+         or with a PostgreSQL of its own, kept in .tidewire/data:\n  \
+         {program} up"
+    )
 }
 
 async fn walk_on_a_private_server() -> Result<Walk> {

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{DatabaseUrl, up};
+use super::{DatabaseUrl, Stopped, up};
 use crate::config::File;
 use crate::db::install::Installed;
 use crate::db::ownership::{self, Seal, Use};
@@ -69,7 +69,7 @@ needs SELECT on the table. Times are UTC. The inbox that it reads goes when it e
 
 impl Tail {
     pub(super) async fn run(self, file: &File) -> Result<()> {
-        let target = self.database.target(file)?;
+        let (target, _server) = self.database.open(file, Stopped::Refuse).await?;
         let stop = CancellationToken::new();
         up::stop_on_signals(&stop)?;
         let opened = tokio::select! {

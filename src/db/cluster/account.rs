@@ -16,6 +16,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// every system has.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 
+/// What root can do that stands in a folder of its own, /root for one.
+pub(super) const ELSEWHERE: &str =
+    "--data-dir names another folder, such as /var/lib/tidewire. Or run this as an ordinary user.";
+
 /// The account that the server runs as.
 #[derive(Debug, Clone)]
 pub(super) struct Account {
@@ -125,9 +129,7 @@ impl Account {
         let (folder, name) = (folder.display(), &self.name);
         Err(Error::new(ErrorKind::InvalidInput, format!("user \"{name}\" cannot reach folder \"{folder}\""))
             .detail(format!("PostgreSQL does not run as root; it would run as \"{name}\"."))
-            .hint(
-                "Choose a folder that this user can reach, such as one in /var/lib, or run this as an ordinary user.",
-            ))
+            .hint(ELSEWHERE))
     }
 }
 

@@ -17,6 +17,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// The file in a data folder that holds the password of the user `postgres`.
 const PASSWORD_FILE: &str = "tidewire.password";
 
+/// What PostgreSQL's programs, run in English, say of a disk without room.
+const FULL: &str = "No space left on device";
+
 /// The first that the system knows is the new cluster's: Unicode letters and the order of code points, or bytes alone.
 const LOCALES: [&str; 2] = ["C.UTF-8", "C"];
 
@@ -30,14 +33,18 @@ pub(super) struct Folder {
 impl Folder {
     /// Looks at the folder of a kept cluster, makes it if there is none, and decides who runs a server on it.
     pub(super) async fn open(path: &Path) -> Result<Folder> {
-        let context = |error: std::io::Error| Error::from(error).context(format!("folder \"{}\"", path.display()));
+        let unmade = |error: std::io::Error| {
+            Error::from(error)
+                .context(format!("cannot make folder \"{}\"", path.display()))
+                .hint("--data-dir names another folder, for which there is room and which you may make.")
+        };
         let made = !path.exists();
         if made {
             trust::check_way(path, &Account::for_new_folder()?)?;
             let mut above = DirBuilder::new();
             // nobody else may put anything there, whatever the umask says
-            above.recursive(true).mode(0o755).create(path.parent().unwrap_or(path)).map_err(context)?;
-            DirBuilder::new().mode(0o700).create(path).map_err(context)?;
+            above.recursive(true).mode(0o755).create(path.parent().unwrap_or(path)).map_err(unmade)?;
+            DirBuilder::new().mode(0o700).create(path).map_err(unmade)?;
         }
         let opened = Folder::inspect(path).await;
         if made && opened.is_err() {
@@ -109,7 +116,8 @@ impl TemporaryFolder {
     async fn create_in(parent: &Path, account: &Account) -> Result<TemporaryFolder> {
         trust::check_way(parent, account)?;
         let private = Permissions::from_mode(0o700);
-        let made = tempfile::Builder::new().prefix("tidewire-").permissions(private).tempdir_in(parent)?;
+        let made = tempfile::Builder::new().prefix("tidewire-").permissions(private).tempdir_in(parent);
+        let made = made.map_err(|error| no_temporary(error, parent))?;
         let folder = TemporaryFolder { path: made.keep() };
         account.take(&folder.path)?;
         account.check_reach(&folder.path).await?;
@@ -160,7 +168,22 @@ pub(super) async fn initialise(data: &Path, account: &Account, binaries: &Binari
             break;
         }
     }
-    Err(Error::new(ErrorKind::Io, format!("could not initialise data folder \"{}\"", data.display())).detail(stderr))
+    let failed = Error::new(ErrorKind::Io, format!("could not initialise data folder \"{}\"", data.display()));
+    Err(with_room(failed.detail(stderr.as_str()), &stderr))
+}
+
+/// Adds a hint where what a server's program said is that a disk is full.
+pub(super) fn with_room(error: Error, said: &str) -> Error {
+    if !said.contains(FULL) {
+        return error;
+    }
+    error.hint("Make room there, or choose a folder on another disk: with --data-dir, or for the demo with TMPDIR.")
+}
+
+fn no_temporary(error: std::io::Error, parent: &Path) -> Error {
+    Error::from(error)
+        .context(format!("cannot make a temporary file in \"{}\"", parent.display()))
+        .hint("Make room there, and let everybody write to it, as /tmp is. Temporary folders go where TMPDIR says.")
 }
 
 /// Fills `data` with a copy of another data folder, whose server must have been stopped in mode fast.
@@ -216,8 +239,10 @@ impl Drop for Initdb {
 
 /// A file that only `account` can read, for `initdb --pwfile`.
 fn hand_over(password: &str, account: &Account) -> Result<tempfile::NamedTempFile> {
-    let mut file = tempfile::Builder::new().prefix("tidewire-").tempfile_in("/tmp")?;
-    file.write_all(password.as_bytes())?;
+    let tmp = Path::new("/tmp");
+    let failed = |error| no_temporary(error, tmp);
+    let mut file = tempfile::Builder::new().prefix("tidewire-").tempfile_in(tmp).map_err(failed)?;
+    file.write_all(password.as_bytes()).map_err(failed)?;
     account.take_file(file.as_file())?;
     Ok(file)
 }

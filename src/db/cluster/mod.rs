@@ -182,6 +182,21 @@ impl Cluster {
         }
     }
 
+    /// The server that runs on the folder of a kept cluster, if one does. Nothing is made or started; the server runs on
+    /// when this is dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a folder or a server that belongs to another account.
+    pub async fn running(data_dir: &Path) -> Result<Option<Cluster>> {
+        let data = std::path::absolute(data_dir)?;
+        if !data.join("PG_VERSION").exists() {
+            return Ok(None);
+        }
+        let Folder { account, .. } = Folder::open(&data).await?;
+        let running = PidFile::running(&data, &account).await?;
+        running.map(|running| Cluster::attach(&data, running, account)).transpose()
+    }
+
     async fn start_temporary(options: &ClusterOptions) -> Result<Cluster> {
         let binaries = options.find_binaries().await?;
         let account = Account::for_new_folder()?;

@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::StopMode;
 use super::account::Account;
 use super::binaries::Binaries;
-use super::trust;
+use super::{folder, trust};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often a process is looked at that we wait for: a server starts in some 50 ms.
@@ -112,6 +112,7 @@ impl Launcher {
         let message = format!("PostgreSQL did not start on data folder \"{}\": {status}", self.data.display());
         let error = Error::new(ErrorKind::Io, message)
             .detail(format!("Its log ends:\n{}", lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")));
+        let error = folder::with_room(error, &log);
         if log.contains(REMAINS) { LaunchError::Remains(error) } else { LaunchError::Other(error) }
     }
 }

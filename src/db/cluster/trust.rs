@@ -119,5 +119,5 @@ fn check_step(path: &Path, step: &Path, metadata: &Metadata, account: &Account) 
     };
     Err(Error::new(ErrorKind::InvalidInput, format!("folder \"{}\" is not safe to use as root", path.display()))
         .detail(format!("{why}, and so can put another folder in its place."))
-        .hint("Choose a folder in a place of root's, such as /var/lib/tidewire, or run this as that user."))
+        .hint("--data-dir names another folder, in a place of root's, such as /var/lib/tidewire. Or run this as that user."))
 }

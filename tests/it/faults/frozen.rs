@@ -39,7 +39,7 @@ async fn a_freeze_longer_than_wal_sender_timeout_loses_and_repeats_nothing() {
 
 #[tokio::test]
 async fn many_short_freezes_lose_and_repeat_nothing() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let ledger = Ledger::open(&database).await;
     let writers = Writers::start(&database.url(), 2);

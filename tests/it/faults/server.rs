@@ -7,7 +7,7 @@ use crate::support::fault_ledger::{Ledger, Writers};
 
 #[tokio::test]
 async fn the_server_is_restarted_and_killed_under_load() {
-    let mut database = Database::start().await;
+    let mut database = Database::installed().await;
     let mut tidewire = database.up().await;
     let ledger = Ledger::open(&database).await;
     let writers = Writers::start(&database.url(), 3);
@@ -31,7 +31,7 @@ async fn the_server_is_restarted_and_killed_under_load() {
 
 #[tokio::test]
 async fn the_server_and_tidewire_are_killed_together() {
-    let mut database = Database::start().await;
+    let mut database = Database::installed().await;
     let mut tidewire = database.up().await;
     let ledger = Ledger::open(&database).await;
     let writers = Writers::start(&database.url(), 3);
@@ -55,7 +55,7 @@ async fn the_server_and_tidewire_are_killed_together() {
 
 #[tokio::test]
 async fn tidewire_is_killed_again_and_again_under_load() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let mut tidewire = database.up().await;
     let ledger = Ledger::open(&database).await;
     let writers = Writers::start(&database.url(), 3);

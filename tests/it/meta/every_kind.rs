@@ -30,7 +30,7 @@ async fn differing(client: &Client, relations: &[(String, String)]) -> Vec<Strin
 
 #[tokio::test]
 async fn folding_what_is_told_from_an_empty_database_is_meta() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     let relations = relations(&client, "(?!connection).*").await;
@@ -75,7 +75,7 @@ async fn folding_what_is_told_from_an_empty_database_is_meta() {
 
 #[tokio::test]
 async fn what_hangs_on_what_is_altered_is_told_at_once_too() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     let relations = relations(&client, "(?!connection).*").await;

@@ -43,8 +43,7 @@ async fn samples(client: &Client) -> Vec<&'static str> {
 
 /// A database in which Tidewire is installed, and a connection to it.
 async fn stage() -> (Database, Client) {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let client = database.connect().await;
     client.grant_writes().await;
     (database, client)

@@ -120,7 +120,7 @@ async fn a_rollback_undoes_it_and_an_update_that_changes_nothing_does_nothing() 
 
 #[tokio::test]
 async fn a_watched_table_is_told_of_by_the_names_and_types_that_meta_gave_it() {
-    let database = crate::support::Database::start().await;
+    let database = crate::support::Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql("create table person (id int primary key, name text)").await;

@@ -5,7 +5,7 @@ use crate::support::Database;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_inbox_is_the_diff_of_what_was_committed() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let mut oracle = Oracle::start(&database, seed()).await.with_live().await;
     let mut all = Report::default();
@@ -21,7 +21,7 @@ async fn every_inbox_is_the_diff_of_what_was_committed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_inbox_is_the_diff_of_what_was_committed_by_seeds_that_stay() {
     for seed in [1, 2] {
-        let database = Database::start().await;
+        let database = Database::installed().await;
         let _tidewire = database.up().await;
         let mut oracle = Oracle::start(&database, seed).await.with_live().await;
         oracle.run(120).await;
@@ -33,7 +33,7 @@ async fn every_inbox_is_the_diff_of_what_was_committed_by_seeds_that_stay() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_inbox_is_the_diff_of_what_was_committed_though_the_program_is_killed() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let mut tidewire = database.up().await;
     let mut oracle = Oracle::start(&database, seed()).await;
     for _ in 0..2 {

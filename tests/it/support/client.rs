@@ -24,6 +24,11 @@ impl Deref for Client {
     }
 }
 
+/// A wait for delivery is as patient as any of a test's: by itself it gives up after 30 s.
+fn patient(text: &str) -> String {
+    text.replace("event.sync()", &format!("event.sync('{} s')", PATIENCE.as_secs()))
+}
+
 impl Client {
     pub async fn connect(url: &str) -> Client {
         let connected = tokio_postgres::connect(url, NoTls).await;
@@ -79,7 +84,7 @@ impl Client {
     /// Runs statements that must succeed. A subscription that waits has taken effect when this returns, unless a transaction is
     /// open or no program runs: [`try_sql`](Self::try_sql) does not wait.
     pub async fn sql(&self, text: &str) {
-        self.inner.batch_execute(text).await.unwrap_or_else(|error| panic!("{}\n{text}", explain(&error)));
+        self.inner.batch_execute(&patient(text)).await.unwrap_or_else(|error| panic!("{}\n{text}", explain(&error)));
         self.in_effect(text).await;
     }
 
@@ -122,6 +127,11 @@ impl Client {
         value.unwrap_or_else(|| panic!("no row: {query}")).unwrap_or_else(|| panic!("null: {query}"))
     }
 
+    /// The processor time that this connection's backend has taken so far.
+    pub async fn processor_time(&self) -> std::time::Duration {
+        super::processor_time(self.text("select pg_backend_pid()").await.parse().unwrap())
+    }
+
     /// Waits until a query gives a value: for what upkeep does, within a second or so.
     pub async fn until(&self, query: &str, expected: &str) {
         let mut last = String::new();
@@ -161,7 +171,7 @@ impl Client {
 
     /// All rows, as text.
     pub async fn rows(&self, query: &str) -> Vec<Vec<Option<String>>> {
-        let answer = self.inner.simple_query(query).await;
+        let answer = self.inner.simple_query(&patient(query)).await;
         let messages = answer.unwrap_or_else(|error| panic!("{}\n{query}", explain(&error)));
         let rows = messages.into_iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => {

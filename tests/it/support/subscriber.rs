@@ -79,7 +79,7 @@ impl Subscriber {
 
     /// What arrived since the last call, once all that is committed has been delivered.
     pub async fn events(&mut self) -> Vec<Event> {
-        self.client.sql("select event.sync('20 s')").await;
+        self.client.sql("select event.sync()").await;
         let session = self.session.clone();
         let arrived = self.client.drain().into_iter();
         arrived.filter(|told| told.channel() == session).map(|told| Event::from(told.payload())).collect()

@@ -14,7 +14,7 @@ const FOR: Duration = Duration::from_secs(20);
 
 /// Runs hostile statements for that long. Returns how long the slowest event took.
 pub async fn beside(seed: u64, time: Duration) -> Duration {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let tidewire = database.up().await;
     let client = database.connect().await;
     client

@@ -42,7 +42,7 @@ async fn a_value_of_any_type_is_what_to_jsonb_gives() {
 
 #[tokio::test]
 async fn a_value_of_an_extensions_type_is_what_to_jsonb_gives() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(ORACLE).await;

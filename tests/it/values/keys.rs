@@ -85,7 +85,7 @@ async fn create_tables(subscriber: &Subscriber) {
 
 #[tokio::test]
 async fn a_row_is_found_by_any_spelling_of_its_key() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let oracle = database.connect().await;
     oracle.sql(ORACLE).await;
@@ -137,7 +137,7 @@ fn public(name: &str) -> String {
 
 #[tokio::test]
 async fn a_key_of_several_columns_may_be_named_in_any_order_and_spelling() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let mut subscriber = Subscriber::open(&database).await;
     subscriber
@@ -166,7 +166,7 @@ async fn a_key_of_several_columns_may_be_named_in_any_order_and_spelling() {
 
 #[tokio::test]
 async fn a_number_keeps_its_subscribers_when_its_zeros_change() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let mut subscriber = Subscriber::open(&database).await;
     subscriber.sql("create table price (id numeric primary key, n int); insert into price values (1.0, 0)").await;
@@ -177,8 +177,7 @@ async fn a_number_keeps_its_subscribers_when_its_zeros_change() {
 
 #[tokio::test]
 async fn a_key_value_that_its_column_could_not_hold_is_refused() {
-    let database = Database::start().await;
-    database.install().await;
+    let database = Database::installed().await;
     let subscriber = Subscriber::open(&database).await;
     subscriber.sql(TYPES).await;
     let refused = [

@@ -14,7 +14,7 @@ pub async fn create_database(database: &Database, encoding: &str) -> String {
 
 #[tokio::test]
 async fn json_that_jsonb_refuses_is_told_as_it_was_written() {
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let owner = database.connect().await;
     owner.sql(SEARCH_PATH).await;
@@ -38,7 +38,7 @@ async fn json_that_jsonb_refuses_is_told_as_it_was_written() {
     for (id, document) in documents.iter().enumerate() {
         owner.sql(&format!("insert into note values ({id}, '{document}', '{document}')")).await;
     }
-    reader.sql("select event.sync('20 s')").await;
+    reader.sql("select event.sync()").await;
     let told = reader.notifications(documents.len()).await;
     for (id, (told, document)) in told.iter().zip(documents).enumerate() {
         let payload = format!("\"payload\" : {{\"id\":{id},\"doc\":{document}}}");
@@ -64,7 +64,7 @@ async fn an_event_is_cut_short_at_the_same_size_in_any_encoding() {
     subscriber.table("note").await;
     // 4500 bytes there, 9000 in UTF-8.
     subscriber.sql("insert into note values (1, repeat('é', 4500)), (2, repeat('é', 3000))").await;
-    subscriber.sql("select event.sync('20 s')").await;
+    subscriber.sql("select event.sync()").await;
     let told = subscriber.notifications(2).await;
     assert_eq!(
         told.iter().map(|told| told.payload().contains("\"truncated\" : true")).collect::<Vec<_>>(),

@@ -46,7 +46,7 @@ async fn the_events_of_random_changes_add_up_to_the_table() {
     let seed = env::var(SEED).map_or_else(|_| uuid::Uuid::new_v4().as_u64_pair().0, |seed| seed.parse().unwrap());
     eprintln!("{SEED}={seed}");
     let mut source = Source::new(seed);
-    let database = Database::start().await;
+    let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(ORACLE).await;
@@ -78,7 +78,7 @@ async fn the_events_of_random_changes_add_up_to_the_table() {
         }
     }
 
-    client.sql("select event.sync('20 s')").await;
+    client.sql("select event.sync()").await;
     for (at, columns) in tables.iter().enumerate() {
         let table = format!("t{at}");
         let folded = Folded::read(&client, &table).await;

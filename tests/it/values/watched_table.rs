@@ -133,7 +133,7 @@ impl<'c> WatchedTable<'c> {
 
     /// Holds what was told (a query: id, key, value) against the rows that were kept.
     async fn compare(&self, what: &str, told: &str, kept: &str) {
-        self.client.sql("select event.sync('20 s')").await;
+        self.client.sql("select event.sync()").await;
         self.client.sql(&format!("drop table if exists pg_temp.told; create temp table told as {told}")).await;
         let scalars: Vec<_> = self.columns.iter().filter(|c| c.is_scalar).map(|c| Some(c.name.as_str())).collect();
         let query = format!(
