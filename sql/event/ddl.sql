@@ -60,6 +60,13 @@ begin
         end if;
         failed := sqlerrm;
     end;
+    if tg_event = 'ddl_command_end' and tg_tag in ('ALTER TABLE', 'ALTER TYPE') then
+        begin
+            perform event._follow_keys_at_once();
+        exception when others then
+            failed := coalesce(failed, sqlerrm);
+        end;
+    end if;
     if failed is not null then
         begin
             insert into event.overdue default values;

@@ -166,7 +166,9 @@ fn every_sql_function_has_a_comment_and_a_fixed_search_path() {
         for definition in text.split("\ncreate function ").skip(1) {
             let name = definition.split('(').next().unwrap();
             let body = definition.split("as $$").next().unwrap();
-            assert!(body.contains("set search_path = pg_catalog, pg_temp"), "{}: {name}", path.display());
+            // whose names were resolved when it was created
+            let is_parsed = definition.split("end;").next().unwrap().contains("\nbegin atomic ");
+            assert!(is_parsed || body.contains("set search_path = pg_catalog, pg_temp"), "{}: {name}", path.display());
             assert!(text.contains(&format!("comment on function {name}(")), "{}: {name}", path.display());
         }
     }
