@@ -166,7 +166,10 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select array_agg(case when k.form not in ('plain', 'exact') then k.form end order by k.place)
-    from (select u.place, event._key_form(a.atttypid, a.atttypmod, a.attcollation) as form
+    from (select u.place,
+                 -- most keys, without a call
+                 case when a.atttypid in (20, 21, 23, 2950) or a.atttypid in (25, 1043) and a.attcollation in (100, 950) then 'exact'
+                      else event._key_form(a.atttypid, a.atttypmod, a.attcollation) end as form
           from unnest(event._key_attnums(relation)) with ordinality u (attnum, place)
           join pg_attribute a on a.attrelid = relation and a.attnum = u.attnum) k
     having count(*) filter (where k.form not in ('plain', 'exact')) > 0

@@ -122,7 +122,7 @@ begin
     look.relation := relation;
     look.attnums := coalesce(event._key_attnums(relation), '{}');
     select coalesce(array_agg(concat_ws('/', b.base, b.base_typmod, a.attcollation) order by array_position(look.attnums, a.attnum)), '{}'),
-           event._part_types(coalesce(array_agg(a.atttypid), '{}'))
+           case when bool_or(a.atttypid >= 16384) then event._part_types(array_agg(a.atttypid)) else '{}' end
     into look.read_as, look.types
     from pg_attribute a cross join lateral event._base_type(a.atttypid, a.atttypmod) b
     where a.attrelid = relation and a.attnum = any (look.attnums);
@@ -131,7 +131,8 @@ begin
     from pg_enum e where look.types <> '{}' and e.enumtypid in (select split_part(r, '/', 1)::oid from unnest(look.read_as) r);
     look.written := event._key_written(relation, look.attnums);
     select c.oid, c.relfilenode into look.place, look.file from pg_class c
-    where c.oid = (select min(l) from event._leaves(relation) l);
+    where c.oid = case when (select r.relkind from pg_class r where r.oid = look.relation) = 'p'
+                       then (select min(l) from event._leaves(look.relation) l) else look.relation end;
     return look;
 end
 $$;
@@ -264,6 +265,15 @@ declare
     expressions text[] := '{}';
     part record;
 begin
+    -- ALTER TYPE waits for no writer. In the stream, what an open transaction has written has the former label, wherever it commits.
+    if renamed <> '{}' and at_once and exists (
+        select from pg_locks l
+        where l.locktype = 'relation' and l.mode = 'RowExclusiveLock' and l.pid is distinct from pg_backend_pid()
+          and l.database = (select d.oid from pg_database d where d.datname = current_database())
+          and l.relation in (select event._leaves(was.relation)))
+    then
+        at_once := false;
+    end if;
     -- another key is another reason to end, and event._end_subscriptions's
     for part in
         select u.place, split_part(u.was, '/', 1)::oid as former, split_part(u.now, '/', 1)::oid as latter,

@@ -169,6 +169,27 @@ async fn a_renamed_label_is_followed_within_its_transaction() {
 }
 
 #[tokio::test]
+async fn a_label_renamed_beside_an_open_writer_ends_the_row() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create type mood as enum ('sad', 'glad'); create table t (id mood primary key, v int)").await;
+    client.sql("insert into t values ('sad', 1), ('glad', 1); select event.watch('t')").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.row("t", "sad").await;
+    subscriber.row("t", "glad").await;
+    client.sql("begin; update t set v = 2").await;
+    // PostgreSQL does not wait for it
+    database.connect().await.sql("alter type mood rename value 'sad' to 'blue'").await;
+    client.sql("commit").await;
+    client.sql("update t set v = 3").await;
+    assert_eq!(
+        subscriber.told().await,
+        ["subscription_ended key_changed", r#"update row t glad {"v":2}"#, r#"update row t glad {"v":3}"#]
+    );
+}
+
+#[tokio::test]
 async fn a_key_altered_through_an_ancestor_is_followed() {
     let database = Database::start().await;
     let _tidewire = database.up().await;
