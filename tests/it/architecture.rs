@@ -153,6 +153,19 @@ fn no_file_is_over_500_lines() {
 }
 
 #[test]
+fn a_backslash_in_sql_means_the_same_in_every_session() {
+    // standard_conforming_strings is the caller's
+    for (path, text) in sources("sql") {
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("--") && line.contains('\\')) {
+            let strings: Vec<&str> = line.split('\'').collect();
+            for (before, string) in strings.iter().zip(strings.iter().skip(1)).step_by(2) {
+                assert!(!string.contains('\\') || before.ends_with('E'), "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
 fn sql_is_in_ascii() {
     // a database may be of any encoding
     for (path, text) in sources("sql") {
