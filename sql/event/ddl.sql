@@ -3,7 +3,7 @@
 
 create function event._on_ddl() returns event_trigger
 language plpgsql security definer
-set search_path = pg_catalog, pg_temp set lc_messages = 'C'
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms'
 as $$
 declare
@@ -53,9 +53,16 @@ begin
         if tg_tag = 'DROP OWNED' and tg_event = 'sql_drop' then
             perform event._recheck(null);
         end if;
+        if tg_event = 'ddl_command_end' and tg_tag in ('ALTER TABLE', 'ALTER TYPE') then
+            begin
+                perform event._follow_keys_at_once();
+            exception when others then
+                failed := coalesce(failed, sqlerrm);
+            end;
+        end if;
     exception when query_canceled or others then
-        -- a statement_timeout; what its user cancels is cancelled
-        if sqlerrm ~ 'user request' then
+        -- what its user cancels is cancelled
+        if sqlstate = '57014' and not event._is_timed_out() then
             raise;
         end if;
         failed := sqlerrm;
@@ -86,7 +93,7 @@ alter event trigger tidewire_ddl_drop enable always;
 -- are among what sql_drop tells, all others among the commands.
 create function event._on_catalog() returns event_trigger
 language plpgsql security definer
-set search_path = pg_catalog, pg_temp set lc_messages = 'C'
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms'
 as $$
 declare
@@ -140,7 +147,7 @@ begin
     end if;
 -- also when the writer's own statement_timeout ends it: then the DDL could never be done
 exception when query_canceled or others then
-    if sqlerrm ~ 'user request' then
+    if sqlstate = '57014' and not event._is_timed_out() then
         raise;
     end if;
     raise warning 'tidewire could not follow this schema change at once: %', sqlerrm

@@ -133,6 +133,7 @@ as $$
         'name', coalesce(event._mirrors(relation), c.relname),
         'natts', c.relnatts,
         'key', event._key_attnums(relation),
+        'key_forms', event._key_forms(relation),
         'columns', event._column_shapes(relation),
         'partitions', case when c.relkind = 'p' then coalesce(
                           (select json_agg(json_build_object('oid', l.oid::bigint, 'schema', ln.nspname, 'name', l.relname,

@@ -266,12 +266,17 @@ begin
                       when s.attnum is not null and not exists (
                           select from pg_attribute a where a.attrelid = s.relation and a.attnum = s.attnum and not a.attisdropped)
                           then 'column_dropped'
-                      when s.key is not null and event._key_attnums(s.relation) is distinct from s.key_attnums then 'key_changed'
+                      when s.key is not null and (event._key_attnums(s.relation) is distinct from s.key_attnums
+                                                  or event._key_classes(s.relation, s.key) is distinct from s.key_classes) then 'key_changed'
                       else event._unreadable(x.owner, s.kind, s.relation, s.attnum) end as reason
           from event.subscription s join event.session x on x.id = s.session_id
           where s.relation = _prepare.relation and s.waiting and s.ended is null) e
     where e.reason is not null
     group by e.reason;
+    if refusal is null and exists (select from event.subscription s
+                                   where s.relation = _prepare.relation and s.waiting and s.key is not null) then
+        perform event._note_key(_prepare.relation);
+    end if;
     update event.subscription s
     set waiting = false,
         visible = event._visible((select x.owner from event.session x where x.id = s.session_id), s.relation),
@@ -358,6 +363,8 @@ declare
 begin
     begun := clock_timestamp();
     delete from event.subscription;
+    return query select event._put_back_strangers(event._strangers());
+    delete from event.watched w where w.relation = any (event._strangers());
     update event.watched set explicit = false;
     for watched in select w.relation, w.relation::regclass::text as name from event.watched w loop
         if not event._release(watched.relation, begun)

@@ -88,3 +88,13 @@ as $$
                or exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and age(a.xmin) <= r.age) end
 $$;
 comment on function event._granted(boolean) is 'The watched tables of which a GRANT or REVOKE may just have been, or of whose schemas.';
+
+-- The message tells it too, in a language of the server's.
+create function event._is_timed_out() returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select s.setting::bigint > 0 and clock_timestamp() >= statement_timestamp() + s.setting::bigint * interval '1 ms'
+    from pg_settings s where s.name = 'statement_timeout'
+$$;
+comment on function event._is_timed_out() is 'Whether the statement has run for as long as statement_timeout allows.';

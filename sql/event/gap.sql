@@ -94,22 +94,73 @@ comment on function event._home() is 'Cluster (system identifier), timeline and 
 
 -- In a database that was dumped and loaded again every table has another oid. A subscription goes by oid: it might now be
 -- one to somebody else's table.
-create function event._end_strangers() returns void
-language plpgsql volatile
+create function event._strangers() returns oid[]
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    strangers oid[] := array(
+    select array(
         select w.relation from event.watched w
         left join pg_class c on c.oid = w.relation left join pg_namespace n on n.oid = c.relnamespace
         where c.oid is null or w.description is null
            or (n.nspname is distinct from (w.description::json ->> 'schema') collate "C"
                or c.relname is distinct from (w.description::json ->> 'name') collate "C")
               and event._mirrors(w.relation) is distinct from (w.description::json ->> 'name')
-           or event._describe(w.relation)::jsonb -> 'columns' is distinct from w.description::jsonb -> 'columns');
+           or event._describe(w.relation)::jsonb -> 'columns' is distinct from w.description::jsonb -> 'columns')
+$$;
+comment on function event._strangers() is 'The watched oids under which there is another table now, or none.';
+
+-- The tables themselves came along with the dump, with the replica identity that they had only for our sake. Names and columns
+-- say which they are.
+create function event._put_back_strangers(strangers oid[]) returns setof text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
+as $$
+declare
+    former record;
+begin
+    for former in
+        select c.oid, i.former, coalesce(i.former_index_name in (
+                   select x.relname from pg_index d join pg_class x on x.oid = d.indexrelid where d.indrelid = c.oid), false) as has_index,
+               i.former_index_name
+        from event.identity i
+        join event.watched w on w.relation = i.root
+        cross join lateral (
+            select w.description::jsonb ->> 'schema' as schema_name, w.description::jsonb ->> 'name' as name where i.relation = i.root
+            union all
+            select p ->> 'schema', p ->> 'name'
+            from jsonb_array_elements(nullif(w.description::jsonb -> 'partitions', 'null')) p where (p ->> 'oid')::oid = i.relation) known
+        join pg_namespace n on n.nspname = known.schema_name collate "C"
+        join pg_class c on c.relnamespace = n.oid and c.relname = known.name collate "C" and c.relkind = 'r' and c.relreplident = 'f'
+        where i.root = any (strangers) and i.former <> 'f'
+          and not exists (select from event.identity o where o.relation = c.oid and o.root <> all (strangers))
+          and (select array_agg(a.attname::text order by a.attname::text collate "C") from pg_attribute a
+               where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)
+              = (select array_agg(e ->> 'name' order by (e ->> 'name') collate "C") from jsonb_array_elements(w.description::jsonb -> 'columns') e)
+    loop
+        begin
+            execute format('alter table %s replica identity %s', former.oid::regclass,
+                           case when former.former = 'i' and former.has_index then format('using index %I', former.former_index_name)
+                                when former.former = 'n' then 'nothing' else 'default' end);
+        exception when lock_not_available or insufficient_privilege or wrong_object_type or object_not_in_prerequisite_state then
+            return next former.oid::regclass::text;
+        end;
+    end loop;
+end
+$$;
+comment on function event._put_back_strangers(oid[]) is
+    'Gives tables that were loaded from a dump the replica identity that they had before they were watched where it was made; returns those that were busy.';
+
+create function event._end_strangers() returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    strangers constant oid[] := event._strangers();
 begin
     perform event._end(array(select s.id from event.subscription s where s.relation = any (strangers) and s.ended is null),
                        'database_restored');
+    perform count(*) from event._put_back_strangers(strangers);
     delete from event.watched w where w.relation = any (strangers);
 end
 $$;

@@ -157,10 +157,20 @@ $$;
 comment on function event._event_delete() is 'DELETE on event.event: removes from the inbox.';
 create trigger event_delete instead of delete on event.event for each row execute function event._event_delete();
 
+create function event._shown_name(schema_name text, relation_name text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
+as $$
+    -- behind a schema's name the keywords table and column are names like any other
+    select case when schema_name = 'meta' then 'meta.' || relation_name
+                else quote_ident(schema_name) || '.' || quote_ident(relation_name) end
+$$;
+comment on function event._shown_name(text, text) is 'A relation''s name as it is written in a statement, whatever the session''s settings.';
+
 create view event.change with (security_barrier) as
 select j.id, j.committed_at, j.xid, j.change,
-       case when j.schema_name = 'meta' then 'meta.' || j.relation_name
-            else quote_ident(j.schema_name) || '.' || quote_ident(j.relation_name) end as relation,
+       event._shown_name(j.schema_name, j.relation_name) as relation,
        j.row::json as row, j.field,
        case when j.change = 'row_insert' then event._visible_part(j.value, seen.visible) else j.value end::json as value
 from event.journal j

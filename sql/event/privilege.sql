@@ -50,6 +50,12 @@ grant execute on function
     event.subscribe_column(uuid, meta.column_id), event.subscribe_column(meta.column_id),
     event.subscribe_row(uuid, meta.row_id), event.subscribe_row(meta.row_id),
     event.subscribe_field(uuid, meta.field_id), event.subscribe_field(meta.field_id),
+    event.subscribe_table(regclass, uuid), event.subscribe_table(text, uuid),
+    event.subscribe_column(regclass, text, uuid), event.subscribe_column(text, text, uuid),
+    event.subscribe_row(regclass, text, uuid), event.subscribe_row(regclass, anyelement, uuid),
+    event.subscribe_row(text, text, uuid),
+    event.subscribe_field(regclass, text, text, uuid), event.subscribe_field(regclass, anyelement, text, uuid),
+    event.subscribe_field(text, text, text, uuid),
     event.unsubscribe(uuid), event.read(uuid, text, integer), event.ack(uuid, text), event.sync(interval),
     event.watch(regclass), event.unwatch(regclass), event._status()
 to public;
@@ -57,20 +63,21 @@ to public;
 -- What the functions above call with the caller's rights; each checks for itself what it is given.
 grant execute on function
     event._slot(), event._is_caught_up(), event._replied_at(), event._reached(), event._unfinished(), event._publication(),
-    event._relation(meta.relation_id), event._mirror_of(text, text), event._mirrors(oid), event._attnum(oid, text),
+    event._relation(meta.relation_id), event._relation(regclass), event._row_key(oid, text), event._mirror_of(text, text), event._mirrors(oid), event._attnum(oid, text),
     event._key_attnums(oid), event._key_names(meta.row_id), event._key_type(oid, smallint), event._has_domain(oid),
     event._key_text(oid, text[], text[]), event._pinned_text(anyelement),
+    event._key_form(oid, integer, oid, integer), event._canonical_key(text, text),
     event._partition_tree(oid), event._leaves(oid), event._check_watchable(oid), event._narrow_publications(oid),
     event._has_virtual_column(oid),
     event._subscribe(uuid, text, oid, smallint, smallint[], text[]),
     event._is_watched(oid), event._is_published(oid), event._tidewire_may_alter(oid), event._caller_may_alter(oid),
     event._publish(oid), event._patience(timestamptz),
-    event._may_use(oid, regrole, regrole[]), event._session_exists(uuid), event._readable_session(uuid),
+    event._may_use(oid, regrole, regrole[]), event._session_exists(uuid), event._shown_name(text, text), event._readable_session(uuid),
     event._notification(event.journal, text, integer[], integer), event._visible_part(text, integer[]),
     event._notification(text, text, text, text, text[], text[], text, text, text, integer[], integer)
 to public;
 
-grant select on event.installation, event.session, event.subscription, event.change, event.status, event.usage, event._readable to public;
+grant select on event.installation, event.session, event.subscription, event.change, event.status, event.usage, event._readable, event.subscribed to public;
 grant select on event.event, event._event to public;
 -- The one way in. The caller's name is not among the columns: PostgreSQL fills it in.
 grant insert (command, session, subscription, kind, relation, attnum, key_attnums, key, name, durable, explicit, through),

@@ -52,6 +52,7 @@ returns table (id text, committed_at timestamptz, xid bigint, change text, relat
                value json, old json, last boolean)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
 as $$
 #variable_conflict use_column
 declare

@@ -16,7 +16,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return (select substr(c.relname, 6) from pg_class c
-    where c.oid = relation and c.relnamespace = 'event'::regnamespace and c.relname like 'meta\_%' and c.relkind = 'r');
+    where c.oid = relation and c.relnamespace = 'event'::regnamespace and starts_with(c.relname, 'meta_') and c.relkind = 'r');
 end
 $$;
 comment on function event._mirrors(oid) is 'The name in meta of what a table mirrors; NULL: nothing.';

@@ -8,6 +8,7 @@ create table event.subscription (
     attnum smallint,
     key_attnums smallint[],
     key text[],
+    key_classes text[],
     visible smallint[],
     durable boolean not null,
     created_at timestamptz not null default clock_timestamp(),
@@ -26,7 +27,8 @@ comment on table event.subscription is
 comment on column event.subscription.relation is 'The table''s oid (the root''s, of a partitioned one): a subscription follows its table through renames. Read it as relation::regclass.';
 comment on column event.subscription.attnum is 'The column, of a column or field subscription.';
 comment on column event.subscription.key_attnums is 'The primary key''s columns when a row or field was subscribed to.';
-comment on column event.subscription.key is 'The key''s values in PostgreSQL''s text form (numbers without zeros at the end), in the key''s order.';
+comment on column event.subscription.key is 'The key''s values in PostgreSQL''s text form (of values that are equal, one: event._canonical_key), in the key''s order.';
+comment on column event.subscription.key_classes is 'What the key''s values were read as: the class of each one''s type and, of an enum''s label, its number.';
 comment on column event.subscription.visible is 'The columns that the session''s owner may see; NULL: all.';
 comment on column event.subscription.durable is 'As the session''s.';
 comment on column event.subscription.waiting is
@@ -80,135 +82,6 @@ create table event.route (
 comment on table event.route is
     'The subscriptions as they stand at event.progress: the engine''s own copy, written with its progress, so that after a restart each change meets the subscriptions of its time.';
 
-create function event._pinned_text(value anyelement) returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO, MDY'
-set intervalstyle = 'postgres'
-set timezone = 'UTC'
-set bytea_output = 'hex'
-set extra_float_digits = 1
-set quote_all_identifiers = off
-as $$ select format('%s', value) $$;
-comment on function event._pinned_text(anyelement) is 'A value''s text as the engine sees it in the WAL''s stream.';
-
--- A domain's check is code of the domain's owner. It must not run as the role that subscribes, and is not needed to find a row.
-create function event._has_domain(type oid) returns boolean
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with recursive part (oid) as (
-        select _has_domain.type
-        union
-        select n.oid
-        from part p join pg_type t on t.oid = p.oid
-        cross join lateral (
-            select t.typelem where t.typelem <> 0
-            union all
-            select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
-            union all
-            select r.rngsubtype from pg_range r where r.rngtypid = t.oid
-            union all
-            select r.rngtypid from pg_range r where to_jsonb(r) ->> 'rngmultitypid' = t.oid::text
-        ) n (oid)
-    )
-    select exists (select from part p join pg_type t on t.oid = p.oid where t.typtype = 'd')
-$$;
-comment on function event._has_domain(oid) is 'Whether values of the type contain values of a domain.';
-
-create function event._key_type(relation oid, attnum smallint, out type oid, out typmod integer)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    element oid;
-    element_typmod integer;
-begin
-    select a.atttypid, a.atttypmod into type, typmod from pg_attribute a where a.attrelid = relation and a.attnum = _key_type.attnum;
-    loop
-        select t.typbasetype, case when t.typtypmod >= 0 then t.typtypmod else typmod end into element, element_typmod
-        from pg_type t where t.oid = type and t.typtype = 'd';
-        exit when not found;
-        type := element;
-        typmod := element_typmod;
-    end loop;
-    -- of an array of a domain the elements are read as the domain's base type
-    select e.oid into element from pg_type t join pg_type e on e.oid = t.typelem and e.typtype = 'd'
-    where t.oid = type and t.typsubscript = 'array_subscript_handler'::regproc;
-    while found loop
-        select b.oid, b.typarray into element, type from pg_type d join pg_type b on b.oid = d.typbasetype where d.oid = element;
-        perform from pg_type t where t.oid = element and t.typtype = 'd';
-    end loop;
-    if type = 0 or event._has_domain(type) then
-        raise exception 'rows of "%" cannot be named by their key', relation::regclass
-            using errcode = 'feature_not_supported',
-                  detail = 'A key column''s type contains a domain, whose check is code of its owner and would run as the subscriber.',
-                  hint = 'Subscribe to the table or to a column.';
-    end if;
-end
-$$;
-comment on function event._key_type(oid, smallint) is
-    'The type as which a key column''s values are read: without domains, so that no code of the table''s owner runs.';
-
--- Runs with the caller's rights. What it calls are the input and output functions of types without domains: those are C code
--- that only a superuser can install.
-create function event._key_text(relation oid, columns text[], given text[]) returns text[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    key_attnums constant smallint[] := event._key_attnums(relation);
-    key_columns text[];
-    result text[] := '{}';
-    key_attnum smallint;
-    at integer;
-    type_name text;
-    category "char";
-    base_type oid;
-    base_typmod integer;
-    value text;
-begin
-    if key_attnums is null then
-        raise exception 'table "%" has no primary key', relation::regclass
-            using errcode = 'object_not_in_prerequisite_state',
-                  hint = 'Without a key a row has no name. Add a primary key, or subscribe to the table or to a column.';
-    end if;
-    select array_agg(a.attname::text order by array_position(key_attnums, a.attnum)) into key_columns
-    from pg_attribute a where a.attrelid = relation and a.attnum = any (key_attnums);
-    if not (columns @> key_columns and columns <@ key_columns and cardinality(columns) = cardinality(key_columns)) then
-        raise exception 'the primary key of "%" is (%), not (%)', relation::regclass,
-                array_to_string(key_columns, ', '), array_to_string(columns, ', ')
-            using errcode = 'invalid_column_reference', hint = 'Name the row by all columns of its primary key.';
-    end if;
-    foreach key_attnum in array key_attnums loop
-        at := array_position(columns, (select a.attname::text from pg_attribute a
-                                       where a.attrelid = relation and a.attnum = key_attnum));
-        if given[at] is null then
-            raise exception 'a key value is never null (column "%")', columns[at] using errcode = 'null_value_not_allowed';
-        end if;
-        select k.type, k.typmod into base_type, base_typmod from event._key_type(relation, key_attnum) k;
-        select format_type(t.oid, base_typmod), t.typcategory into type_name, category from pg_type t where t.oid = base_type;
-        begin
-            -- A cast would cut a text that is too long for the column, and name another row.
-            execute format(case when category in ('S', 'V', 'A', 'C')
-                                then 'select event._pinned_text(v) from jsonb_to_record(jsonb_build_object(''v'', %L::text)) as r(v %s)'
-                                else 'select event._pinned_text(%L::%s)' end, given[at], type_name) into value;
-            -- Of numbers that are equal the engine knows one spelling (src/subscription/key.rs).
-            value := case when base_type = 'numeric'::regtype::oid then trim_scale(value::numeric)::text
-                          when base_type in ('float4'::regtype::oid, 'float8'::regtype::oid) and value = '-0' then '0'
-                          else value end;
-        exception when data_exception or check_violation then
-            raise exception '"%" is no value of key column "%"', left(given[at], 200), columns[at]
-                using errcode = 'invalid_parameter_value', detail = sqlerrm,
-                      hint = format('The column''s type is %s.', type_name);
-        end;
-        result := result || value;
-    end loop;
-    return result;
-end
-$$;
-comment on function event._key_text(oid, text[], text[]) is 'Brings a key''s values into the key''s order and into the text form of its columns.';
-
 create function event._attnum(relation oid, column_name text) returns smallint
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -258,6 +131,7 @@ declare
     subscriber constant event.session := event._session(caller, session);
     waits boolean;
     visible smallint[];
+    key_classes text[];
     subscription uuid;
 begin
     -- By an older snapshot it cannot be told what the table is now: then upkeep looks, after the commit.
@@ -275,6 +149,12 @@ begin
                   hint = format('Ask its owner or a superuser to run once: select event.watch(%L);', relation::regclass);
     end if;
     visible := event._visible(subscriber.owner, relation);
+    if key is not null then
+        key_classes := event._key_classes(relation, key);
+        if not waits then
+            perform event._note_key(relation);
+        end if;
+    end if;
     -- one that ended and is not removed yet
     delete from event.subscription s using event.ending e
     where e.id = s.id and s.session_id = subscriber.id and s.kind = _do_subscribe.kind and s.relation = _do_subscribe.relation
@@ -282,9 +162,10 @@ begin
       and coalesce(s.attnum, 0) = coalesce(_do_subscribe.attnum, 0) and coalesce(s.key, '{}') = coalesce(_do_subscribe.key, '{}')
       and s.ended is null;
     loop
-        insert into event.subscription as s (session_id, kind, relation, attnum, key_attnums, key, visible, durable, waiting)
+        insert into event.subscription as s (session_id, kind, relation, attnum, key_attnums, key, key_classes, visible, durable,
+                                             waiting)
         values (subscriber.id, _do_subscribe.kind, _do_subscribe.relation, _do_subscribe.attnum, _do_subscribe.key_attnums,
-                _do_subscribe.key, visible, subscriber.durable, waits)
+                _do_subscribe.key, key_classes, visible, subscriber.durable, waits)
         on conflict do nothing
         returning s.id into subscription;
         if subscription is not null then

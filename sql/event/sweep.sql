@@ -82,6 +82,7 @@ begin
     perform event._end_subscriptions(altered || array(
         select w.relation from event.watched w
         where w.look_again_until is not null or not exists (select from pg_class c where c.oid = w.relation)));
+    perform event._follow_keys(null, false, false);
 end
 $$;
 comment on function event._sweep_schema() is 'Follows what schema changes no event trigger did.';

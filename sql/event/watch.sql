@@ -24,9 +24,11 @@ create table event.identity (
     relation oid primary key,
     root oid not null references event.watched on delete cascade,
     former "char" not null,
-    former_index oid
+    former_index oid,
+    former_index_name name
 );
 comment on table event.identity is 'The replica identity that each watched table, and each partition of one, had before, to be put back.';
+comment on column event.identity.former_index_name is 'Its name then: in a copy that was loaded from a dump it has another number.';
 
 create function event._is_published(relation oid) returns boolean
 language sql stable
@@ -81,12 +83,13 @@ begin
             array(select a.attnum from pg_attribute a where a.attrelid = _note_watch.relation and a.attisdropped
                   order by a.attnum))
     on conflict (relation) do update set explicit = w.explicit or excluded.explicit, description = excluded.description;
-    insert into event.identity (relation, root, former, former_index)
-    select c.oid, _note_watch.relation, c.relreplident,
-           (select i.indexrelid from pg_index i where i.indrelid = c.oid and i.indisreplident)
+    insert into event.identity (relation, root, former, former_index, former_index_name)
+    select c.oid, _note_watch.relation, c.relreplident, x.oid, x.relname
     from event._leaves(_note_watch.relation) f join pg_class c on c.oid = f
+    left join (pg_index i join pg_class x on x.oid = i.indexrelid) on i.indrelid = c.oid and i.indisreplident
     -- what is another again after it was made FULL somebody has chosen since
-    on conflict on constraint identity_pkey do update set former = excluded.former, former_index = excluded.former_index
+    on conflict on constraint identity_pkey do update
+    set former = excluded.former, former_index = excluded.former_index, former_index_name = excluded.former_index_name
     where excluded.former <> 'f';
     if event._mirrors(_note_watch.relation) is not null and not event._is_published(_note_watch.relation) then
         perform event._fill_mirror(_note_watch.relation);

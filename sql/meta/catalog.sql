@@ -93,7 +93,7 @@ begin
     if resolved is null then
         raise exception 'type "%" does not exist', given
             using errcode = 'undefined_object',
-                  hint = case when given ~* '^\s*(big|small)?serial' then
+                  hint = case when given ~* '^[[:space:]]*(big|small)?serial' then
                       'A serial is an integer with generated = ''identity by default''.'
                   else 'One that is not found by the search path needs its schema.' end;
     end if;

@@ -26,7 +26,7 @@ cross join lateral meta._commented(d.classoid, d.objoid, d.objsubid) o
 where not exists (select from pg_depend e where e.classid = d.classoid and e.objid = d.objoid and e.deptype = 'e')
   and o.type is not null
   and coalesce(o.schema_name !~ '^pg_' and o.schema_name not in ('information_schema', 'meta', 'event'), true)
-  and not (o.type = 'publication' and o.names[1] = 'tidewire') and not (o.type = 'event trigger' and o.names[1] like 'tidewire\_%')
+  and not (o.type = 'publication' and o.names[1] = 'tidewire') and not (o.type = 'event trigger' and starts_with(o.names[1], 'tidewire_'))
   and not (o.type = 'cast' and (o.names[1] like 'meta.%' or o.args[1] like 'meta.%'));
 comment on view meta._comment is 'meta.comment, with the oid of what it is of.';
 

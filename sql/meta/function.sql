@@ -127,8 +127,8 @@ as $$
         -- one text for the others; of these each part is one, as what is one may be in quotes
         case when lower(s.name) in ('search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries',
                                     'shared_preload_libraries', 'unix_socket_directories')
-             then coalesce((select string_agg(quote_literal(replace(regexp_replace(rtrim(m.part[1]), '^"(.*)"$', '\1'), '""', '"')), ', ' order by m.place)
-                            from regexp_matches(s.value, '"(?:[^"]|"")*"|[^",\s][^",]*', 'g') with ordinality as m(part, place)), '''''')
+             then coalesce((select string_agg(quote_literal(replace(regexp_replace(rtrim(m.part[1]), '^"(.*)"$', E'\\1'), '""', '"')), ', ' order by m.place)
+                            from regexp_matches(s.value, '"(?:[^"]|"")*"|[^",[:space:]][^",]*', 'g') with ordinality as m(part, place)), '''''')
              else quote_literal(s.value) end)
     from (select split_part(setting, '=', 1) as name, substr(setting, strpos(setting, '=') + 1) as value) s
 $$;

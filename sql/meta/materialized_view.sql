@@ -56,7 +56,7 @@ begin
     end if;
     if old is null then
         ddl := array['create materialized view ' || place || meta._options_clause(new.options) || ' as '
-                     || case when new.populated then new.query else regexp_replace(new.query, ';\s*$', '') || E'\nwith no data' end];
+                     || case when new.populated then new.query else regexp_replace(new.query, ';[[:space:]]*$', '') || E'\nwith no data' end];
         old.schema_name := new.schema_name;
         old.name := new.name;
     else

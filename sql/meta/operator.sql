@@ -48,7 +48,7 @@ begin
         raise exception 'an operator needs a name' using errcode = 'not_null_violation';
     end if;
     perform meta._name_given(name, 'operator');
-    if name !~ '^[-+*/<>=~!@#%^&|`?]+$' or name ~ '--|/\*' then
+    if name !~ '^[-+*/<>=~!@#%^&|`?]+$' or name ~ '--|/[*]' then
         raise exception '"%" is not a name for an operator', name
             using errcode = 'invalid_name', hint = 'It is made of + - * / < > = ~ ! @ # % ^ & | ` ? without -- and /*.';
     end if;

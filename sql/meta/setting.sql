@@ -57,13 +57,13 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    item constant text := '("(?:[^"]|"")*"|[^\s,"]+)';
+    item constant text := '("(?:[^"]|"")*"|[^[:space:],"]+)';
 begin
     if lower(name) not in ('search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries', 'shared_preload_libraries',
-                           'unix_socket_directories') or value ~ '^\s*$' then
+                           'unix_socket_directories') or value ~ '^[[:space:]]*$' then
         return quote_literal(value);
     end if;
-    if value !~ ('^\s*' || item || '(\s*,\s*' || item || ')*\s*$') then
+    if value !~ ('^[[:space:]]*' || item || '([[:space:]]*,[[:space:]]*' || item || ')*[[:space:]]*$') then
         raise exception '% is a list of names', name
             using errcode = 'invalid_parameter_value', hint = 'Between commas; what is more than a plain name stands in double quotes.';
     end if;

@@ -1,5 +1,6 @@
 //! One transaction: its changes are numbered, routed, and put into the batch.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -16,10 +17,9 @@ use crate::delivery::visible::{self, Run};
 use crate::diff::{self, Change, RowImage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{ChangeKind, Entry, Notification, Pointer};
-use crate::json::Shape;
 use crate::pgoutput::{self, Begin, Commit, Datum, Message};
 use crate::position::{EventId, Lsn, Progress};
-use crate::subscription::{Index, Kind, Recipients, number_key};
+use crate::subscription::{Index, Kind, Recipients};
 
 use super::relations::Known;
 
@@ -427,8 +427,7 @@ pub(super) fn key_of<'a>(relation: &Relation, row: &RowImage<'a>) -> impl ExactS
 }
 
 /// The key's values as subscriptions have them.
-fn sought_key<'a>(relation: &Relation, row: &RowImage<'a>) -> impl ExactSizeIterator<Item = &'a [u8]> {
-    let is_number = |at: usize| relation.columns.get(at).is_some_and(|column| *column.shape == Shape::Number);
-    let values = key_of(relation, row).zip(&relation.key);
-    values.map(move |(value, &at)| if is_number(at) { number_key(value) } else { value })
+fn sought_key<'a>(relation: &Relation, row: &RowImage<'a>) -> impl ExactSizeIterator<Item = Cow<'a, [u8]>> {
+    let form = |at: usize| relation.key_forms.get(at).copied().unwrap_or_default();
+    key_of(relation, row).enumerate().map(move |(at, value)| form(at).canonical(value))
 }

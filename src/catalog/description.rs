@@ -9,6 +9,7 @@ use super::numbers::{self, Layout};
 use super::{Column, Relation, RelationParts};
 use crate::json::{Attribute, Shape};
 use crate::pgoutput::{RelationBody, RelationColumn};
+use crate::subscription::KeyForm;
 
 /// A watched table at some place in the WAL.
 #[derive(Debug, Clone, Deserialize)]
@@ -17,6 +18,7 @@ pub struct Description {
     name: String,
     natts: i16,
     key: Option<Vec<i16>>,
+    key_forms: Option<Vec<Option<KeyForm>>>,
     columns: Vec<DescribedColumn>,
     partitions: Option<Vec<Partition>>,
 }
@@ -205,6 +207,7 @@ impl Description {
             columns,
             order,
             key: found,
+            key_forms: self.key_forms.iter().flatten().map(|form| form.unwrap_or_default()).collect(),
             whole_rows: body.identity == b'f',
             partition: described.or_else(joined),
         }

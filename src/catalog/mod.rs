@@ -14,6 +14,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::json::{Shape, write_string};
+use crate::subscription::KeyForm;
 
 /// A relation as its events need it: its parts, and what is made of them once.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct RelationParts {
     pub order: Vec<usize>,
     /// Positions in `columns` of the primary key, in the key's order; empty without one.
     pub key: Vec<usize>,
+    /// How the texts of the key's values are compared, in the key's order; empty when all are as they stand.
+    pub key_forms: Vec<KeyForm>,
     /// Whether the stream carries whole old rows for it (REPLICA IDENTITY FULL).
     pub whole_rows: bool,
     /// Schema and name of the partition that holds the rows; `None` when the table itself does.

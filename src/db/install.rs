@@ -14,7 +14,7 @@ use super::slot;
 use crate::error::{Error, ErrorKind, Result};
 
 /// In the order in which they need each other.
-const FILES: [&str; 58] = [
+const FILES: [&str; 61] = [
     include_str!("../../sql/meta/identifier.sql"),
     include_str!("../../sql/meta/json.sql"),
     include_str!("../../sql/meta/object.sql"),
@@ -57,11 +57,14 @@ const FILES: [&str; 58] = [
     include_str!("../../sql/event/installation.sql"),
     include_str!("../../sql/event/session.sql"),
     include_str!("../../sql/event/watch.sql"),
+    include_str!("../../sql/event/key.sql"),
     include_str!("../../sql/event/description.sql"),
     include_str!("../../sql/event/subscription.sql"),
+    include_str!("../../sql/event/key_change.sql"),
     include_str!("../../sql/event/inbox.sql"),
     include_str!("../../sql/event/quota.sql"),
     include_str!("../../sql/event/call.sql"),
+    include_str!("../../sql/event/short_form.sql"),
     include_str!("../../sql/event/read.sql"),
     include_str!("../../sql/event/retention.sql"),
     include_str!("../../sql/event/failure.sql"),

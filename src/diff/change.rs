@@ -114,6 +114,7 @@ mod tests {
             columns: columns.iter().zip(1..).map(|(name, at)| Column::new(name, at, Arc::new(Shape::Text))).collect(),
             order: vec![0, 1, 2],
             key: key.to_vec(),
+            key_forms: Vec::new(),
             whole_rows: true,
             partition: None,
         }

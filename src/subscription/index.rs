@@ -197,10 +197,10 @@ impl Index {
     }
 
     /// Who is told of a deleted row with this key (empty without one). `changed` as in [`Index::on_insert`].
-    pub fn on_delete<'k>(
+    pub fn on_delete(
         &mut self,
         relation: u32,
-        key: impl ExactSizeIterator<Item = &'k [u8]>,
+        key: impl ExactSizeIterator<Item: AsRef<[u8]>>,
         changed: Option<&dyn Fn(i16) -> bool>,
     ) -> Recipients {
         let (watched, mut found) = self.find(relation, None);
@@ -215,10 +215,10 @@ impl Index {
     }
 
     /// Who is told of a field's new value. A column that may have another number is hidden from who may not see all columns.
-    pub fn on_update<'k>(
+    pub fn on_update(
         &mut self,
         relation: u32,
-        key: impl ExactSizeIterator<Item = &'k [u8]>,
+        key: impl ExactSizeIterator<Item: AsRef<[u8]>>,
         attnum: i16,
         is_certain: bool,
     ) -> Recipients {
@@ -325,7 +325,7 @@ struct Finder<'s> {
 
 impl Finder<'_> {
     /// The ring of those who watch the row with this key, or a field of it.
-    fn row<'k>(&mut self, watched: &Watched, key: impl ExactSizeIterator<Item = &'k [u8]>) -> Option<Number> {
+    fn row(&mut self, watched: &Watched, key: impl ExactSizeIterator<Item: AsRef<[u8]>>) -> Option<Number> {
         if watched.rows.is_empty() || key.len() == 0 {
             return None;
         }

@@ -9,5 +9,5 @@ mod records;
 mod selector;
 
 pub use index::{Index, Recipient, Recipients};
-pub use key::{encode_key, number_key};
+pub use key::{KeyForm, encode_key};
 pub use selector::{Kind, Selector, Subscription};

@@ -256,3 +256,42 @@ async fn another_cluster_whose_log_is_ahead_is_known_by_its_identifier() {
     assert_eq!(told.iter().filter(|told| *told == "gap database_restored").count(), 1, "{told:?}");
     assert!(tidewire.stop().await.success());
 }
+
+#[tokio::test]
+async fn a_dumps_copy_has_its_replica_identities_put_back() {
+    let Some(programs) = Programs::find().await else { return };
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client
+        .sql(
+            "create table plain (id int primary key); create table none (id int primary key); alter table none replica identity nothing;
+             create table by_index (id int not null); create unique index odd on by_index (id); alter table by_index replica identity using index odd;
+             create table whole (id int primary key); alter table whole replica identity full;
+             create table parted (id int primary key) partition by range (id); create table part partition of parted for values from (0) to (9)",
+        )
+        .await;
+    for table in ["plain", "none", "by_index", "whole", "parted"] {
+        client.sql(&format!("select event.watch('{table}')")).await;
+    }
+    let identities = "select string_agg(relreplident, '' order by relname) from pg_class
+                      where relname in ('plain', 'none', 'by_index', 'whole', 'part')";
+    assert_eq!(client.text(identities).await, "fffff");
+    let dump = programs.dump(&database);
+    assert!(tidewire.stop().await.success());
+    // with and without a run of the program in between
+    for runs in [false, true] {
+        let copy = Database::start().await;
+        // other numbers
+        copy.connect().await.sql("create table first (); create table second (); drop table first").await;
+        programs.load(&copy, &dump);
+        let client = copy.connect().await;
+        assert_eq!(client.text(identities).await, "fffff");
+        if runs {
+            assert!(copy.up().await.stop().await.success());
+        }
+        let removed = crate::support::tidewire(&["uninstall", "--database-url", &copy.url()]).await;
+        assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
+        assert_eq!(client.text(identities).await, "inddf", "by_index, none, part, plain, whole; runs: {runs}");
+    }
+}
