@@ -212,7 +212,8 @@ begin
             select s.id, s.durable, 'rewritten', event._event_id(pg_current_wal_insert_lsn(), 0), event._event_id(pg_current_wal_insert_lsn(), 0)
             from event.session s
             where exists (select from event.subscription u
-                          where u.session_id = s.id and u.relation = changed.relation and u.ended is null and not u.waiting);
+                          where u.session_id = s.id and u.relation = changed.relation and u.ended is null and not u.waiting
+                            and not exists (select from event.ending e where e.id = u.id));
         end if;
         -- PostgreSQL 14's walsender keeps to what it knew of a table before that was attached: not published. It thinks again
         -- when the publication changes.

@@ -15,13 +15,38 @@ set quote_all_identifiers = off
 as $$ select format('%s', value) $$;
 comment on function event._pinned_text(anyelement) is 'A value''s text as the engine sees it in the WAL''s stream.';
 
--- A domain's check is code of the domain's owner. It must not run as the role that subscribes, and is not needed to find a row.
-create function event._has_domain(type oid) returns boolean
+create function event._pinned_element(value anyarray) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, MDY'
+set intervalstyle = 'postgres'
+set timezone = 'UTC'
+set bytea_output = 'hex'
+set extra_float_digits = 1
+set quote_all_identifiers = off
+as $$ select array_to_string(value, '') $$;
+comment on function event._pinned_element(anyarray) is 'The text of an array''s one element as the engine sees it in the WAL''s stream.';
+
+-- By the type's oid: its owner can give the name to another type between the look at the type and the use. With the type's modifier the
+-- input function refuses a text that is too long for the column; a cast would cut it, and name another row.
+create function event._key_value(given text, type oid, typmod integer) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select event._pinned_element(array_in(
+        textout('{"' || replace(replace(given, chr(92), chr(92) || chr(92)), '"', chr(92) || '"') || '"}'), type, typmod))
+$$;
+comment on function event._key_value(text, oid, integer) is 'Reads a value as the caller''s settings have it; its text as the engine sees it.';
+
+-- A domain's check is code of the domain's owner. An attribute of a composite type can become one of a domain while a value is read.
+-- Neither must run as the role that subscribes, and neither is needed to find a row. What only superusers, or the role whose functions
+-- the subscriber calls anyway, can alter is trusted.
+create function event._may_run_code(type oid) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with recursive part (oid) as (
-        select _has_domain.type
+        select _may_run_code.type
         union
         select n.oid
         from part p join pg_type t on t.oid = p.oid
@@ -35,9 +60,15 @@ as $$
             select r.rngtypid from pg_range r where to_jsonb(r) ->> 'rngmultitypid' = t.oid::text
         ) n (oid)
     )
-    select exists (select from part p join pg_type t on t.oid = p.oid where t.typtype = 'd')
+    select exists (
+        select from part p join pg_type t on t.oid = p.oid
+        where t.typtype = 'd'
+           or t.typtype = 'c' and not exists (select from pg_roles r where r.oid = t.typowner and r.rolsuper)
+              and t.typowner <> (select n.nspowner from pg_namespace n where n.nspname = 'event')
+           or exists (select from pg_range r join pg_proc f on f.oid = r.rngcanonical join pg_language l on l.oid = f.prolang
+                      where r.rngtypid = t.oid and l.lanname not in ('internal', 'c')))
 $$;
-comment on function event._has_domain(oid) is 'Whether values of the type contain values of a domain.';
+comment on function event._may_run_code(oid) is 'Whether reading a value of the type may run code of a role that is neither a superuser nor Tidewire''s own.';
 
 create function event._key_type(relation oid, attnum smallint, out type oid, out typmod integer)
 language plpgsql stable
@@ -62,16 +93,17 @@ begin
         select b.oid, b.typarray into element, type from pg_type d join pg_type b on b.oid = d.typbasetype where d.oid = element;
         perform from pg_type t where t.oid = element and t.typtype = 'd';
     end loop;
-    if type = 0 or event._has_domain(type) then
+    if type = 0 or event._may_run_code(type) then
         raise exception 'rows of "%" cannot be named by their key', relation::regclass
             using errcode = 'feature_not_supported',
-                  detail = 'A key column''s type contains a domain, whose check is code of its owner and would run as the subscriber.',
+                  detail = 'A key column''s type contains a domain, or a composite type of a role that is no superuser. To read its values '
+                           'can run code of its owner as the subscriber.',
                   hint = 'Subscribe to the table or to a column.';
     end if;
 end
 $$;
 comment on function event._key_type(oid, smallint) is
-    'The type as which a key column''s values are read: without domains, so that no code of the table''s owner runs.';
+    'The type as which a key column''s values are read: one that runs no code of the table''s owner.';
 
 -- The engine compares texts. Of most types equal values have equal texts; of some there is a spelling that both sides can
 -- compute; of the others a row cannot be named: not by citext, nor by text of a collation to which different texts are equal.
@@ -213,7 +245,7 @@ end
 $$;
 comment on function event._canonical_key(text, text) is 'The one spelling of a key''s value, from its text and its form.';
 
--- Runs with the caller's rights. What it calls are the input and output functions of types without domains: those are C code
+-- Runs with the caller's rights. What it calls are the input and output functions of types that run no other code: those are C code
 -- that only a superuser can install.
 create function event._key_text(relation oid, columns text[], given text[]) returns text[]
 language plpgsql stable
@@ -225,8 +257,6 @@ declare
     result text[] := '{}';
     key_attnum smallint;
     at integer;
-    type_name text;
-    category "char";
     base_type oid;
     base_typmod integer;
     form text;
@@ -251,26 +281,21 @@ begin
             raise exception 'a key value is never null (column "%")', columns[at] using errcode = 'null_value_not_allowed';
         end if;
         select k.type, k.typmod into base_type, base_typmod from event._key_type(relation, key_attnum) k;
-        select format_type(t.oid, base_typmod), t.typcategory into type_name, category from pg_type t where t.oid = base_type;
         form := (select event._key_form(base_type, base_typmod, a.attcollation) from pg_attribute a
                  where a.attrelid = relation and a.attnum = key_attnum);
         if form is null then
             raise exception 'rows of "%" cannot be named by their key', relation::regclass
                 using errcode = 'feature_not_supported',
                       detail = format('Column "%s" is of type %s. Equal values of this type can have different texts, or a value''s '
-                                      'text changes with the catalog, and the engine compares texts.', columns[at], type_name),
+                                      'text changes with the catalog, and the engine compares texts.', columns[at], format_type(base_type, base_typmod)),
                       hint = 'Subscribe to the table or to a column; or give the table a primary key of another type, such as text or uuid.';
         end if;
         begin
-            -- A cast would cut a text that is too long for the column, and name another row.
-            execute format(case when category in ('S', 'V', 'A', 'C')
-                                then 'select event._pinned_text(v) from jsonb_to_record(jsonb_build_object(''v'', %L::text)) as r(v %s)'
-                                else 'select event._pinned_text(%L::%s)' end, given[at], type_name) into value;
-            value := event._canonical_key(form, value);
+            value := event._canonical_key(form, event._key_value(given[at], base_type, base_typmod));
         exception when data_exception or check_violation then
             raise exception '"%" is no value of key column "%"', left(given[at], 200), columns[at]
                 using errcode = 'invalid_parameter_value', detail = sqlerrm,
-                      hint = format('The column''s type is %s.', type_name);
+                      hint = format('The column''s type is %s.', format_type(base_type, base_typmod));
         end;
         result := result || value;
     end loop;

@@ -64,8 +64,9 @@ to public;
 grant execute on function
     event._slot(), event._is_caught_up(), event._replied_at(), event._reached(), event._unfinished(), event._publication(),
     event._relation(meta.relation_id), event._relation(regclass), event._row_key(oid, text), event._mirror_of(text, text), event._mirrors(oid), event._attnum(oid, text),
-    event._key_attnums(oid), event._key_names(meta.row_id), event._key_type(oid, smallint), event._has_domain(oid),
+    event._key_attnums(oid), event._key_names(meta.row_id), event._key_type(oid, smallint), event._may_run_code(oid),
     event._key_text(oid, text[], text[]), event._pinned_text(anyelement),
+    event._key_value(text, oid, integer), event._pinned_element(anyarray),
     event._key_form(oid, integer, oid, integer), event._canonical_key(text, text),
     event._partition_tree(oid), event._leaves(oid), event._check_watchable(oid), event._narrow_publications(oid),
     event._has_virtual_column(oid),

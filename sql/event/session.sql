@@ -95,7 +95,8 @@ declare
     said constant text := nullif(current_setting('event.own_connection', true), '');
 begin
     if said is null then
-        return exists (select from pg_settings where source = 'client');
+        -- what was set again since has the startup's value to go back to; of application_name that is nothing but the client's
+        return exists (select from pg_settings where source = 'client' or source = 'session' and name = 'application_name' and reset_val <> '');
     end if;
     return said::boolean;
 exception when invalid_text_representation then

@@ -15,7 +15,11 @@ create table event.subscription (
     waiting boolean not null default false,
     ended text,
     check ((attnum is not null) = (kind in ('column', 'field'))),
-    check ((key is not null) = (kind in ('row', 'field')))
+    check ((key is not null) = (kind in ('row', 'field'))),
+    -- the engine reads no other arrays
+    constraint subscription_list_check check (
+        (key is null or cardinality(key) > 0 and array_ndims(key) = 1 and array_lower(key, 1) = 1 and array_position(key, null) is null)
+        and (visible is null or coalesce(array_ndims(visible), 1) = 1 and array_position(visible, null) is null))
 );
 create unique index subscription_target
     on event.subscription (session_id, kind, relation, coalesce(attnum, 0), coalesce(key, '{}'))
@@ -77,7 +81,11 @@ create table event.route (
     attnum smallint,
     key text[],
     visible smallint[],
-    durable boolean not null
+    durable boolean not null,
+    constraint route_key_check check (
+        key is null or cardinality(key) > 0 and array_ndims(key) = 1 and array_lower(key, 1) = 1 and array_position(key, null) is null),
+    constraint route_visible_check check (
+        visible is null or coalesce(array_ndims(visible), 1) = 1 and array_position(visible, null) is null)
 );
 comment on table event.route is
     'The subscriptions as they stand at event.progress: the engine''s own copy, written with its progress, so that after a restart each change meets the subscriptions of its time.';
@@ -105,6 +113,15 @@ end
 $$;
 comment on function event._attnum(oid, text) is 'The number of a column that can be subscribed to.';
 
+create function event._is_list(texts text[]) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- array_position is an error in an array of several dimensions
+    select case when array_ndims(texts) = 1 then array_lower(texts, 1) = 1 and array_position(texts, null) is null else false end
+$$;
+comment on function event._is_list(text[]) is 'Whether an array has one dimension that begins at 1, and no NULL.';
+
 create function event._check_target(kind text, relation oid, attnum smallint, key_attnums smallint[], key text[]) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -114,8 +131,11 @@ begin
                                           and a.attnum > 0 and not a.attisdropped) then
         raise exception 'column % of relation "%" does not exist', attnum, relation::regclass using errcode = 'undefined_column';
     end if;
-    if kind in ('row', 'field') and (key_attnums is distinct from event._key_attnums(relation)
-                                     or cardinality(key) is distinct from cardinality(key_attnums)) then
+    -- in parentheses, since PL/pgSQL takes the first THEN outside of any for its own
+    if (case when kind in ('row', 'field')
+             then key_attnums is distinct from event._key_attnums(relation) or key is null or not event._is_list(key)
+                  or cardinality(key) is distinct from cardinality(key_attnums)
+             else num_nonnulls(key, key_attnums) > 0 end) then
         raise exception 'the key is not that of "%"', relation::regclass using errcode = 'invalid_parameter_value';
     end if;
 end

@@ -282,3 +282,61 @@ async fn a_role_that_was_renamed_is_not_the_new_one_of_its_name() {
 async fn denied(client: &Client, sql: &str) -> String {
     client.try_sql(sql).await.map_or_else(|error| error.code().code().to_owned(), |()| "done".to_owned())
 }
+
+/// Its owner can give a composite type another attribute while a value of it is read: one of a domain, whose check is code.
+#[tokio::test]
+async fn a_key_of_anothers_composite_type_is_refused() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let root = database.connect().await;
+    root.sql("create role mallory login; grant create on schema public to mallory; create type ours as (a int)").await;
+    root.sql("create type many as range (subtype = ours)").await;
+    root.sql("create table trusted (k ours primary key); create table trusted_range (k many primary key)").await;
+    let mallory = database.connect_as("mallory").await;
+    mallory
+        .sql(
+            "create function evil(text) returns boolean language plpgsql as $$ begin
+                 if current_user <> 'mallory' then execute 'alter role mallory superuser'; end if;
+                 return true;
+             end $$;
+             create domain dom as text check (evil(value)); create type c2 as (a int); create type ranged as range (subtype = c2);
+             create type outer2 as (c c2); create domain over_c2 as c2; create domain over_array as c2[];
+             create table row_type (k c2 primary key); create table row_array (k c2[] primary key);
+             create table row_range (k ranged primary key); create table nested (k outer2 primary key);
+             create table domain_key (k over_c2 primary key); create table domain_array (k over_array primary key);
+             create table of_table (k row_type primary key);
+             grant select on row_type, row_array, row_range, nested, domain_key, domain_array, of_table to public",
+        )
+        .await;
+    let subscriber = Subscriber::open(&database).await;
+    mallory.sql("begin; alter type c2 drop attribute a, add attribute a dom").await;
+    let (mut sent, pid) = (Vec::new(), subscriber.text("select pg_backend_pid()").await);
+    for (table, key) in [
+        ("row_type", "(1)"),
+        ("row_array", "{(1)}"),
+        ("row_range", r#"["(1)","(2)")"#),
+        ("nested", "((1))"),
+        ("domain_key", "(1)"),
+        ("domain_array", "{(1)}"),
+        ("of_table", "((1))"),
+    ] {
+        let subscribe = format!("select subscribe_row(meta.row_id('public', '{table}', 'k', $${key}$$))");
+        let mut subscribed = std::pin::pin!(subscriber.try_sql(&subscribe));
+        let waits = format!("select count(*) from pg_stat_activity where pid = {pid} and wait_event_type = 'Lock'");
+        let error = loop {
+            tokio::select! {
+                error = &mut subscribed => break error,
+                // what waits for the type's owner goes on as the owner likes
+                waiting = root.text(&waits) => if waiting == "1" { mallory.sql("commit").await },
+            }
+        };
+        sent.push(format!("{table}: {:?}", error.map_err(|error| error.code().code().to_owned())));
+    }
+    assert_eq!(mallory.text("select rolsuper from pg_roles where rolname = 'mallory'").await, "f", "{sent:?}");
+    for said in &sent {
+        assert!(said.ends_with(r#"Err("0A000")"#), "{sent:?}");
+    }
+    // nobody but a superuser can change these
+    subscriber.sql("select subscribe_row(meta.row_id('public', 'trusted', 'k', '(1)'))").await;
+    subscriber.sql(r#"select subscribe_row(meta.row_id('public', 'trusted_range', 'k', '["(1)","(2)")'))"#).await;
+}

@@ -123,6 +123,8 @@ async fn follow(seen: Seen) {
         }
         // what was found before upkeep looked is no mistake
         told.retain(|told| seen != Seen::WithoutTrigger || wanted.contains(told));
+        // that the table's rows were made anew is told besides
+        told.retain(|told| told != "gap rewritten");
         told.sort();
         wanted.sort();
         assert_eq!(told, wanted, "{seen:?}");
@@ -211,7 +213,12 @@ async fn a_key_altered_through_an_ancestor_is_followed() {
     client.sql("update heir set v = 2; update parted set v = 2").await;
     assert_eq!(
         subscriber.told().await,
-        [r#"update row heir 0.10000000149011612 {"v":2}"#, r#"update row parted 1,0.10000000149011612 {"v":2}"#]
+        [
+            "gap rewritten",
+            "gap rewritten",
+            r#"update row heir 0.10000000149011612 {"v":2}"#,
+            r#"update row parted 1,0.10000000149011612 {"v":2}"#
+        ]
     );
     client.sql("alter table parted alter id type double precision using id * 10").await;
     assert_eq!(subscriber.told().await, ["subscription_ended key_changed"]);

@@ -226,3 +226,80 @@ async fn a_transaction_that_the_server_cannot_send_is_a_gap_for_all() {
     assert_eq!(after[shown.len()..], [insert(4, "d"), "gap change_failed".to_owned()]);
     assert!(tidewire.stop().await.success());
 }
+
+/// Arrays that no function of the interface makes, and a caller can give all the same.
+const ODD_ARRAYS: [(&str, &str); 8] = [
+    ("'{1}'", "'{NULL}'"),
+    ("'{1}'", "'{{1}}'"),
+    ("'{1}'", "'[0:0]={1}'"),
+    ("'{1}'", "'{}'"),
+    ("'{NULL}'", "'{1}'"),
+    ("'{{1}}'", "'{1}'"),
+    ("'[0:0]={1}'", "'{1}'"),
+    ("'{1}'", "'{1,2}'"),
+];
+
+#[tokio::test]
+async fn an_array_of_an_odd_form_is_no_key() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, v text)").await;
+    let subscriber = Subscriber::open(&database).await;
+    for (attnums, key) in ODD_ARRAYS {
+        for (kind, attnum) in [("row", "null"), ("field", "2"), ("table", "null"), ("column", "2")] {
+            let call = format!(
+                "insert into event._call (command, session, kind, relation, attnum, key_attnums, key)
+                 values ('subscribe', '{}', '{kind}', 'public.t'::regclass, {attnum}, {attnums}, {key})",
+                subscriber.session
+            );
+            let error = subscriber.try_sql(&call).await.expect_err(&call);
+            assert_eq!(error.code().code(), "22023", "{call}: {}", error.message());
+        }
+    }
+    for (kind, attnum, attnums, key) in [("row", "null", "'{1}'", "'{1}'"), ("field", "2", "'{1}'", "'{1}'")] {
+        let call = format!(
+            "insert into event._call (command, session, kind, relation, attnum, key_attnums, key)
+             values ('subscribe', '{}', '{kind}', 'public.t'::regclass, {attnum}, {attnums}, {key})",
+            subscriber.session
+        );
+        subscriber.sql(&call).await;
+    }
+}
+
+/// Whatever came into the table, however: the program starts, and everybody else is told.
+#[tokio::test]
+async fn a_row_that_is_no_subscription_stops_no_start() {
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create table t (id int primary key, v text)").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    client.sql("select event.sync('20 s')").await;
+    tidewire.stop().await;
+    for constraint in ["route_key_check", "route_visible_check"] {
+        client.sql(&format!("alter table event.route drop constraint if exists {constraint}")).await;
+    }
+    for key in ["{NULL}", "{{1}}", "[0:0]={1}", "{}"] {
+        client
+            .sql(&format!(
+                "insert into event.route (subscription_id, session_id, kind, relation, key, durable)
+                 values (gen_random_uuid(), '{}', 'row', 'public.t'::regclass, '{key}', true)",
+                subscriber.session
+            ))
+            .await;
+    }
+    client
+        .sql(&format!(
+            "insert into event.route (subscription_id, session_id, kind, relation, visible, durable)
+             values (gen_random_uuid(), '{0}', 'table', 'public.t'::regclass, '{{NULL}}', true),
+                    (gen_random_uuid(), '{0}', 'nothing', 'public.t'::regclass, null, true)",
+            subscriber.session
+        ))
+        .await;
+    let tidewire = database.up().await;
+    tidewire.wait_for_log("is ignored").await;
+    client.sql("insert into t values (1, 'x')").await;
+    assert_eq!(subscriber.told().await, [r#"insert table t 1 {"id":1,"v":"x"}"#]);
+}

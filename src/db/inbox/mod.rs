@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use futures_util::{SinkExt, TryStreamExt};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Statement, Transaction};
+use tokio_postgres::{Client, Row, Statement, Transaction};
 use uuid::Uuid;
 
 use self::columns::{Descriptions, Failures, Inbox, Journal, Notifications, Place, RouteChanges};
@@ -378,18 +378,25 @@ pub async fn routes(client: &Client, mut each: impl FnMut(Subscription)) -> Resu
     let rows = client.query_raw(sql, std::iter::empty::<&str>()).await.map_err(error)?;
     let mut rows = std::pin::pin!(rows);
     while let Some(row) = rows.try_next().await.map_err(error)? {
-        if let Some(selector) = Selector::new(row.get(4), row.get(5), row.get(6)) {
-            each(Subscription {
-                id: row.get(0),
-                session: row.get(1),
-                durable: row.get(2),
-                relation: row.get(3),
-                selector,
-                visible: row.get::<_, Option<Vec<i16>>>(7).map(Into::into),
-            });
+        match subscription(&row) {
+            Ok(Some(subscription)) => each(subscription),
+            _ => observe(&Observation::SubscriptionUnreadable { id: row.try_get(0).unwrap_or_default() }),
         }
     }
     Ok(())
+}
+
+/// A row that holds something else, whoever put it there, stops nobody's delivery: `None`, or an error.
+fn subscription(row: &Row) -> std::result::Result<Option<Subscription>, tokio_postgres::Error> {
+    let Some(selector) = Selector::new(row.try_get(4)?, row.try_get(5)?, row.try_get(6)?) else { return Ok(None) };
+    Ok(Some(Subscription {
+        id: row.try_get(0)?,
+        session: row.try_get(1)?,
+        durable: row.try_get(2)?,
+        relation: row.try_get(3)?,
+        selector,
+        visible: row.try_get::<_, Option<Vec<i16>>>(7)?.map(Into::into),
+    }))
 }
 
 /// The descriptions of the watched tables as they stand at the progress row.

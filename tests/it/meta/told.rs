@@ -247,6 +247,7 @@ async fn a_schema_change_has_its_place_among_the_rows() {
             "insert table meta.column (v)",
             r#"update table t 1 {"v":2}"#,
             r#"update table meta.column (v) {"type":"text"}"#,
+            "gap rewritten",
             r#"update table t 1 {"v":"x"}"#,
             r#"update table meta.column (v) {"nullable":false}"#,
             "insert table meta.column (other)",

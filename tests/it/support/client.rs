@@ -31,7 +31,12 @@ fn patient(text: &str) -> String {
 
 impl Client {
     pub async fn connect(url: &str) -> Client {
-        let connected = tokio_postgres::connect(url, NoTls).await;
+        let mut config: tokio_postgres::Config = url.parse().unwrap_or_else(|error| panic!("{url}: {error}"));
+        // as clients do: it says that the connection is the client's own
+        if config.get_application_name().is_none() {
+            config.application_name("a test's client");
+        }
+        let connected = config.connect(NoTls).await;
         let (inner, mut connection) = connected.unwrap_or_else(|error| panic!("{url}: {}", explain(&error)));
         let (sender, notifications) = unbounded_channel();
         tokio::spawn(async move {
