@@ -13,7 +13,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::capture::Place;
 use crate::crash;
-use crate::db::{Target, slot};
+use crate::db::server::{self, Holder, Part};
+use crate::db::{Target, install, slot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Observation, observe};
 use crate::position::Lsn;
@@ -164,16 +165,12 @@ fn ended() -> Error {
     Error::new(ErrorKind::Connection, "the thread that keeps the lease ended")
 }
 
-/// Takes the lock and renews the lease until it is lost.
+/// Sees to it that the schemas are there, takes the lease, and renews it until it is lost.
 async fn keep(target: &Target, shared: &Shared, notify: &mpsc::UnboundedSender<Notice>) -> Result<()> {
-    let client = target.connect_pinned().await?.client;
+    let mut client = target.connect_pinned().await?.client;
+    let seal = Box::pin(install::ensure(&mut client, target.trust())).await?;
     let mut stands_by = false;
-    while !slot::try_lock(&client).await? {
-        let evicted = slot::evict(&client).await?;
-        if evicted > 0 {
-            observe(&Observation::LockSquatted { sessions: evicted });
-            continue;
-        }
+    while seal.within(&client, server::try_take(&client, Part::Lease)).await? != Holder::Us {
         if !stands_by {
             let _ = notify.send(Notice::StandingBy);
             stands_by = true;

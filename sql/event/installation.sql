@@ -23,6 +23,20 @@ comment on column event.installation.privileges is 'What event._privileges() was
 comment on column event.installation.look_again_until is
     'Transactions before this one were open then, and may have subscribed by what they were allowed before: until they have ended, subscriptions are looked at again.';
 
+-- Which sessions serve the database. An advisory lock would say the same; but every role can hold one, or wait in its queue.
+create table event.server (
+    part text primary key check (part in ('lease', 'writer')),
+    pid integer,
+    role oid,
+    started timestamptz,
+    turn bigint not null default 0
+);
+insert into event.server (part) values ('lease'), ('writer');
+comment on table event.server is
+    'The session of the program that serves the database, and the session that writes for it. A row counts while its session is there; only Tidewire''s own role can write or lock these rows.';
+comment on column event.server.role is 'The role that logged in; with the start it tells the session from a later one of the same number.';
+comment on column event.server.turn is 'Raised by each session that takes the part.';
+
 -- Rows are only added: one that is updated with each batch leaves a dead version each time, and finding the living one
 -- takes longer and longer while an open transaction keeps vacuum from removing the dead.
 create table event.progress (

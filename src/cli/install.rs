@@ -5,7 +5,8 @@ use clap::Args;
 use super::{DatabaseUrl, Stopped};
 use crate::app;
 use crate::config::File;
-use crate::db::{install, slot};
+use crate::db::install;
+use crate::db::server::{self, Holder, Part};
 use crate::delivery::hub::Hub;
 use crate::error::Result;
 use crate::position::EventId;
@@ -30,7 +31,7 @@ impl Install {
         app::check_stream(&target, &client, &name).await?;
         install::install(&mut client, target.trust()).await?;
         // a program that serves the database looks after the slot itself
-        if slot::try_lock(&client).await? {
+        if server::try_take(&client, Part::Lease).await? == Holder::Us {
             Box::pin(app::prepare_slot(&mut client, &name, EventId::default(), &Hub::default())).await?;
         }
         println!(

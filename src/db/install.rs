@@ -8,8 +8,9 @@ use tokio_postgres::{Client, Transaction};
 use super::connect::error;
 use super::installation::{EVENT_TRIGGERS, VERSION};
 pub use super::installation::{Installed, PUBLICATION, installed, slot_name};
-use super::ownership::{self, Trust, Use};
+use super::ownership::{self, Seal, Trust, Use};
 use super::requirement::{self, refuse};
+use super::server::{self, Holder, Part};
 use super::slot;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -169,6 +170,17 @@ pub async fn install(client: &mut Client, trust: &Trust) -> Result<()> {
     follow_ddl(client).await
 }
 
+/// The same, for a program that does not hold the lease yet: another may be installing at this moment, and then one of the two fails.
+///
+/// # Errors
+/// As [`install`].
+pub async fn ensure(client: &mut Client, trust: &Trust) -> Result<Seal> {
+    if let Err(failed) = install(client, trust).await {
+        install(client, trust).await.map_err(|_| failed)?;
+    }
+    ownership::look(client, trust, Use::Serve).await?.ok_or_else(ownership::removed)
+}
+
 /// Sees to it that there is the event trigger, if this role may create one.
 async fn follow_ddl(client: &mut Client) -> Result<()> {
     let row = client
@@ -209,7 +221,9 @@ pub async fn uninstall(client: &mut Client, trust: &Trust) -> Result<bool> {
     if let Installed::Foreign(_) = installed {
         return Ok(false);
     }
-    until_alone(client, &slot).await?;
+    if let (Some(seal), Installed::Version(_)) = (seal, &installed) {
+        until_alone(client, seal, &slot).await?;
+    }
     if installed == Installed::Nothing {
         // an uninstall that did not get further
         let left = matches!(slot::state(client, &slot).await?, slot::SlotState::Usable | slot::SlotState::Lost);
@@ -280,12 +294,12 @@ fn in_use(source: tokio_postgres::Error) -> Error {
         .source(error(source))
 }
 
-/// Takes the lock, and waits a moment for who served the database before.
-async fn until_alone(client: &Client, slot: &str) -> Result<()> {
+/// Takes the lease, and waits a moment for the program that served the database before.
+async fn until_alone(client: &Client, seal: Seal, slot: &str) -> Result<()> {
     let is_read = "select exists (select from pg_replication_slots where slot_name = $1 and active)";
     for _ in 0..ENDING_LOOKS {
-        if slot::try_lock(client).await? && !client.query_one(is_read, &[&slot]).await.map_err(error)?.get::<_, bool>(0)
-        {
+        let is_ours = seal.within(client, server::try_take(client, Part::Lease)).await? == Holder::Us;
+        if is_ours && !client.query_one(is_read, &[&slot]).await.map_err(error)?.get::<_, bool>(0) {
             return Ok(());
         }
         tokio::time::sleep(ENDING_PAUSE).await;

@@ -16,6 +16,7 @@ mod pooler;
 pub mod quota;
 pub mod reader;
 pub mod requirement;
+pub mod server;
 pub mod slot;
 pub mod status;
 pub mod upkeep;

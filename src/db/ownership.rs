@@ -87,7 +87,8 @@ impl Seal {
     }
 }
 
-fn removed() -> Error {
+/// The error for schemas that are not there any more.
+pub(super) fn removed() -> Error {
     Error::new(ErrorKind::Setup, "Tidewire was removed from this database in the meantime")
         .hint("tidewire check says what is there now.")
 }

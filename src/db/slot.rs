@@ -1,4 +1,4 @@
-//! The slot, the publication, and the lock that lets one program at a time serve a database.
+//! The slot, how long the lease lasts, and where the walk begins.
 
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
@@ -9,40 +9,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::segment;
 use crate::position::{EventId, Lsn, Progress};
 
-/// The key of the advisory lock that the serving program holds: the bytes of "tidewire".
-pub const LOCK: i64 = i64::from_be_bytes(*b"tidewire");
-
 /// The first `server_version_num` that knows slots which survive a failover.
 const FAILOVER_SINCE: i32 = 170_000;
-
-/// Takes the lock on this connection; false while another program serves the database.
-///
-/// # Errors
-/// Those of the connection.
-pub async fn try_lock(client: &Client) -> Result<bool> {
-    Ok(client.query_one("select pg_try_advisory_lock($1)", &[&LOCK]).await.map_err(error)?.get(0))
-}
-
-/// Every role can hold, or wait for, an advisory lock. Sessions whose role has the rights neither of the schemas' owner nor of this one are
-/// no program that serves: they are ended, all at once, so that none of them gets the lock from another. Returns how many; none where this
-/// role may not do that.
-///
-/// # Errors
-/// Those of the connection.
-pub async fn evict(client: &Client) -> Result<u64> {
-    let sql = "select l.pid, pg_terminate_backend(l.pid, 1000) from pg_locks l join pg_stat_activity a on a.pid = l.pid
-               where l.locktype = 'advisory' and l.objsubid = 1
-                 and l.database = (select d.oid from pg_database d where d.datname = current_database())
-                 and (l.classid::bigint << 32 | l.objid::bigint) = $1
-                 and not pg_has_role(a.usesysid, (select r.oid from pg_roles r where r.rolname = current_user), 'usage')
-                 and not exists (select from pg_namespace n
-                                 where n.nspname = 'event' and pg_has_role(a.usesysid, n.nspowner, 'usage'))
-               order by l.granted";
-    match client.execute(sql, &[&LOCK]).await.map_err(error) {
-        Err(failed) if failed.kind() == ErrorKind::Setup => Ok(0),
-        evicted => evicted,
-    }
-}
 
 /// The server ends the connection that holds the lease when it has heard nothing for this long: the program's machine may be gone
 /// without a word, or the process may be frozen. A standby has then taken over within five seconds.
@@ -108,42 +76,7 @@ pub async fn pass_over(client: &mut Client, slot: &str, commits_at: Lsn, code: &
     Ok(told.unsigned_abs())
 }
 
-/// The key of the advisory lock that the batch writer's session holds for as long as it lives: the bytes of "tidewrit".
-pub const WRITER_LOCK: i64 = i64::from_be_bytes(*b"tidewrit");
-
-/// How long the writer's session may be silent. It ends with the program that lost the lease: the next one terminates it. This is for
-/// a role that may not do that. Twice what the walk may be in one step (see `lease.rs`).
-const WRITER_SILENCE: &str = "set idle_session_timeout = '120s'; set idle_in_transaction_session_timeout = '120s'";
-
-/// Makes this session the only one that writes. A program that held the lease before may still be there, and not know that it lost it:
-/// its writer's session is terminated. The lock is had once that session is gone, and its transaction with it.
-///
-/// # Errors
-/// Those of the connection; [`ErrorKind::Standby`] while the other session does not end.
-pub async fn fence(client: &Client) -> Result<()> {
-    client.batch_execute(WRITER_SILENCE).await.map_err(error)?;
-    let lock = "select pg_try_advisory_lock($1)";
-    let holder = "select pg_terminate_backend(l.pid, 2000) from pg_locks l
-                  where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
-                    and l.database = (select d.oid from pg_database d where d.datname = current_database())
-                    and (l.classid::bigint << 32 | l.objid::bigint) = $1";
-    for _ in 0..2 {
-        if client.query_one(lock, &[&WRITER_LOCK]).await.map_err(error)?.get(0) {
-            return Ok(());
-        }
-        match client.execute(holder, &[&WRITER_LOCK]).await.map_err(error) {
-            // another role's: it ends by itself
-            Err(failed) if failed.kind() != ErrorKind::Setup => return Err(failed),
-            _ => {}
-        }
-    }
-    if client.query_one(lock, &[&WRITER_LOCK]).await.map_err(error)?.get(0) {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Standby, "the writer of the program that served before has not ended yet"))
-}
-
-/// Ends the stream that still holds the slot: since the lock is ours, its program is gone, frozen, or has given up.
+/// Ends the stream that still holds the slot: since the lease is ours, its program is gone, frozen, or has given up.
 ///
 /// # Errors
 /// Those of the connection.

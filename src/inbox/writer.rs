@@ -24,7 +24,7 @@ const SEGMENT_BITS: u32 = 28;
 /// How often the writer looks at rest whether its connection is there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// After so many of these looks the server hears of the writer. A quarter of what it waits for (`slot::fence`).
+/// After so many of these looks the server hears of the writer. A quarter of what it waits for (`server::fence`).
 const RENEW_AFTER: u32 = 30;
 
 /// What the walk asks about a relation.

@@ -36,11 +36,6 @@ pub enum Observation<'a> {
         /// The database, without a password.
         database: &'a str,
     },
-    /// Sessions of roles that serve nothing held the lock, or waited for it, and were ended.
-    LockSquatted {
-        /// How many.
-        sessions: u64,
-    },
     /// Something failed and is tried again.
     Retrying {
         /// What failed.
@@ -274,11 +269,6 @@ fn write(observation: &Observation<'_>) {
         }
         Observation::StandingBy { database } => {
             tracing::info!("another tidewire serves {database}; standing by to take over");
-        }
-        Observation::LockSquatted { sessions } => {
-            tracing::warn!(
-                "{sessions} sessions of other roles held the lock by which Tidewire knows that it is alone; ended them"
-            );
         }
         Observation::Retrying { error, after } => {
             let pause = after.as_millis();

@@ -1,6 +1,9 @@
 //! A role that may connect holds no lock through the schemas that keeps anybody from anything.
 
-use crate::support::{Database, Subscriber};
+use tokio::task::JoinHandle;
+
+use crate::support::fault::until;
+use crate::support::{Database, Subscriber, Tidewire, tidewire};
 
 const MODES: [&str; 8] = [
     "access share",
@@ -104,27 +107,69 @@ async fn no_statement_on_our_relations_but_reading_is_for_all() {
     assert_eq!(client.text(columns).await, "0");
 }
 
+/// Sessions that take every advisory lock that others hold, or wait for it, and the numbers that Tidewire once used; whoever ends one
+/// finds another in its place.
+fn squat(database: &Database, crowd: usize) -> Vec<JoinHandle<()>> {
+    const TAKE: &str = "select pg_advisory_lock(k) from unnest(array[8388346167912720756, 8388346167912493669]) k
+        union all select pg_advisory_lock(l.classid::int, l.objid::int) from pg_locks l where l.locktype = 'advisory' and l.objsubid = 2";
+    let url = database.url_as("bob");
+    let one = move || {
+        let url = url.clone();
+        async move {
+            loop {
+                let Ok((client, connection)) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await else { continue };
+                let work = async {
+                    let _ = client.simple_query(TAKE).await;
+                    std::future::pending::<()>().await;
+                };
+                tokio::select! { () = work => {}, _ = connection => {} }
+            }
+        }
+    };
+    (0..crowd).map(|_| tokio::spawn(one())).collect()
+}
+
 /// Every role can hold an advisory lock, and a queue of sessions can hand it on.
 #[tokio::test]
 async fn a_role_with_connect_cannot_keep_the_lease() {
     let database = Database::installed().await;
     let client = database.connect().await;
     client.sql("create role bob login; create table t (id int primary key)").await;
-    let key = "x'7469646577697265'::bigint";
-    let mut sessions = Vec::new();
-    for _ in 0..6 {
-        let bob = database.connect_as("bob").await;
-        sessions.push(tokio::spawn(async move {
-            let _ = bob.simple_query(&format!("select pg_advisory_lock({key})")).await;
-            std::future::pending::<()>().await;
-        }));
+    client.sql("create role tide login replication; grant create on database postgres to tide; alter table t owner to tide").await;
+    let crowd = squat(&database, 8);
+    let is_queue = "select count(*) > 3 from pg_locks where locktype = 'advisory' and objsubid = 1";
+    client.until(is_queue, "t").await;
+    // a role that may end nobody's session
+    let url = database.url_as("tide");
+    for round in 0..2 {
+        let tidewire = Tidewire::up(&url).await;
+        let mut subscriber = Subscriber::open(&database).await;
+        subscriber.table("t").await;
+        client.sql(&format!("insert into t values ({round})")).await;
+        assert_eq!(subscriber.told().await.len(), 1, "round {round}");
+        assert!(tidewire.stop().await.success());
     }
-    client.until("select count(*) from pg_locks where locktype = 'advisory' and objsubid = 1", "6").await;
-    let tidewire = database.up().await;
-    tidewire.wait_for_log("held the lock by which Tidewire knows that it is alone").await;
-    let mut subscriber = Subscriber::open(&database).await;
-    subscriber.table("t").await;
-    client.sql("insert into t values (1)").await;
-    assert_eq!(subscriber.told().await, [r#"insert table t 1 {"id":1}"#]);
-    sessions.iter().for_each(tokio::task::JoinHandle::abort);
+    let removed = tidewire(&["uninstall", "--database-url", &url]).await;
+    assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
+    assert_eq!(client.text(is_queue).await, "t", "they are there still");
+    crowd.iter().for_each(JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn of_many_that_start_at_once_one_serves() {
+    let database = Database::start().await;
+    let mut all: Vec<Tidewire> =
+        (0..4).map(|_| Tidewire::spawn(&["up", "--database-url", &database.url()])).collect();
+    while !all.is_empty() {
+        let delivers = |program: &Tidewire| program.stderr().contains("delivering from");
+        until("one delivers", || async { all.iter().any(delivers) }).await;
+        let others = all.len() - 1;
+        until("the others stand by", || async {
+            all.iter().filter(|program| program.stderr().contains("standing by")).count() >= others
+        })
+        .await;
+        assert_eq!(all.iter().filter(|program| delivers(program)).count(), 1);
+        let first = all.iter().position(delivers).unwrap();
+        assert!(all.remove(first).stop().await.success());
+    }
 }

@@ -200,7 +200,7 @@ async fn a_batch_that_fails_over_and_over_is_never_ready_in_between() {
 async fn a_program_whose_lock_is_gone_begins_anew_though_nothing_happens() {
     let mut stage = Stage::set().await;
     stage.goes_on().await;
-    let holder = "select pid from pg_locks where locktype = 'advisory' and objsubid = 1 and granted";
+    let holder = "select pid from event.server where part = 'lease'";
     let pid = stage.client.text(holder).await;
     stage.client.sql(&format!("select pg_terminate_backend({pid})")).await;
     stage.tidewire.wait_for_log("; trying again in").await;

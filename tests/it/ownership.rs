@@ -224,13 +224,18 @@ async fn a_right_to_put_code_into_the_schemas_is_refused() {
 #[tokio::test]
 async fn a_standby_reads_no_status_that_another_role_made() {
     let (database, client, dev) = with_dev_and(&[("log_statement", "all")]).await;
-    client.sql(&format!("select pg_advisory_lock({})", i64::from_be_bytes(*b"tidewire"))).await;
+    database.install().await;
+    // a program serves, and its schemas are dropped by hand
+    let first = database.up().await;
+    let standby = Tidewire::spawn(&["up", "--stall-after", "1", "--database-url", &database.url()]);
+    standby.wait_for_log("standing by").await;
+    first.freeze();
+    client.sql("begin; drop publication tidewire; drop schema event cascade; drop schema meta cascade; commit").await;
     dev.sql("create schema event").await;
     dev.sql(&TRAP.replace("{}", "event")).await;
     dev.sql("create table event.installation (version int)").await;
     dev.sql("create view event.status as select event.spring()::bigint as durable_sessions, 1::bigint as live_sessions, 1::bigint as subscriptions,
              1::bigint as inbox_rows, 1::bigint as inbox_bytes, now() as oldest_event_at, '1s'::interval as lag").await;
-    let standby = Tidewire::spawn(&["up", "--stall-after", "1", "--database-url", &database.url()]);
     // the monitor has looked, at the owner or at what he made, and has come round again
     let log = database.cluster.data_dir().join("tidewire-server.log");
     let looks = || {

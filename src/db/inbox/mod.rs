@@ -149,7 +149,7 @@ impl InboxStatements {
         })
     }
 
-    /// Says that the program is there (see `slot::fence`).
+    /// Says that the program is there (see `server::fence`).
     ///
     /// # Errors
     /// Those of the connection.

@@ -5,7 +5,8 @@ use tokio_postgres::Client;
 use super::Requirement;
 use crate::db::connect::error;
 use crate::db::installation::Installed;
-use crate::db::slot::{self, LOCK, SlotState};
+use crate::db::server;
+use crate::db::slot::{self, SlotState};
 use crate::error::Result;
 
 /// The slot: free, or ours and healthy, and how far it is behind. `up` is the command that serves the database.
@@ -84,43 +85,19 @@ async fn forecast(client: &Client) -> Result<Option<Forecast>> {
     Ok(row.map(|row| Forecast { is_read: row.get(0), lost_in: row.get(1), rate: row.get(2) }))
 }
 
-/// Whether a program serves the database, by its lock; whether something else holds the lock or the slot.
+/// Whether a program serves the database; whether something else reads the slot.
 pub(super) async fn serving(client: &Client, name: &str, up: &str) -> Result<Requirement> {
-    let key = LOCK.to_be_bytes();
-    let half = |at: usize| key.iter().skip(at).take(4).fold(0, |whole, byte| (whole << 8) | u32::from(*byte));
-    let row = client
-        .query_one(
-            "select holder.pid, holder.application_name, reader.active_pid
-             from (values (1)) one
-             left join (select l.pid, a.application_name
-                        from pg_locks l left join pg_stat_activity a using (pid)
-                        where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.classid = $1 and l.objid = $2
-                          and l.database = (select oid from pg_database where datname = current_database())
-                        limit 1) holder on true
-             left join (select active_pid from pg_replication_slots s
-                        where s.slot_name = $3 and s.active) reader on true",
-            &[&half(0), &half(4), &name],
-        )
-        .await
-        .map_err(error)?;
-    let (holder, application, reader): (Option<i32>, Option<&str>, Option<i32>) = (row.get(0), row.get(1), row.get(2));
-    Ok(match (holder, application, reader) {
-        (Some(pid), Some(application), _) if !application.is_empty() && application != "tidewire" => {
-            Requirement::failed(
-                format!("process {pid} (\"{application}\") holds the lock by which Tidewire knows that it is alone"),
-                format!("select pg_terminate_backend({pid});"),
-            )
-        }
-        (Some(_), _, Some(pid)) => Requirement::met(format!("tidewire is serving this database (walsender {pid})")),
-        (Some(pid), _, None) => {
+    let sql = "select active_pid from pg_replication_slots where slot_name = $1 and active";
+    let reader: Option<i32> = client.query_opt(sql, &[&name]).await.map_err(error)?.and_then(|row| row.get(0));
+    Ok(match (server::serving(client).await?, reader) {
+        (Some(_), Some(pid)) => Requirement::met(format!("tidewire is serving this database (walsender {pid})")),
+        (Some(pid), None) => {
             Requirement::warning(format!("tidewire is starting or cannot read its slot (process {pid}); see its log"))
         }
-        (None, _, Some(pid)) => Requirement::failed(
+        (None, Some(pid)) => Requirement::failed(
             format!("process {pid} reads the replication slot, and is not a tidewire that serves this database"),
             format!("select pg_terminate_backend({pid});"),
         ),
-        (None, _, None) => {
-            Requirement::warning("no tidewire is serving this database: WAL is kept until one does").remedy(up)
-        }
+        (None, None) => Requirement::warning("no tidewire is serving this database: WAL is kept until one does").remedy(up),
     })
 }

@@ -88,20 +88,15 @@ impl Backend {
 
     /// The number of its process, if it is connected.
     pub async fn find(self, client: &Client) -> Option<u32> {
-        // "tidewrit" and "tidewire"
-        let holds = |key: &str| {
-            format!(
-                "a.backend_type = 'client backend' and exists (
-                     select from pg_locks l where l.pid = a.pid and l.locktype = 'advisory' and l.objsubid = 1 and l.granted
-                       and l.classid = x'74696465'::int::oid and l.objid = x'{key}'::int::oid)"
-            )
+        let holds = |part: &str| {
+            format!("(a.pid, a.backend_start) = (select s.pid, s.started from event.server s where s.part = '{part}')")
         };
         const UPKEEP: &str = r"event\._(sweep|tell_skipped|drop_partitions|recheck|cap_inboxes|waiting|prepare)\(|lock_timeout = ''200ms''";
         const MONITOR: &str = r"pg_notification_queue_usage\(\), current_setting|from event\.status";
         let is_it = match self {
             Backend::Stream => "a.backend_type = 'walsender'".to_owned(),
-            Backend::Writer => holds("77726974"),
-            Backend::Lease => holds("77697265"),
+            Backend::Writer => holds("writer"),
+            Backend::Lease => holds("lease"),
             // told apart by what they asked last; one that stands by for the lock has asked neither
             Backend::Upkeep => format!("a.backend_type = 'client backend' and a.query ~ '{UPKEEP}'"),
             Backend::Monitor => format!("a.backend_type = 'client backend' and a.query ~ '{MONITOR}'"),
