@@ -253,7 +253,8 @@ async fn begin(target: &Target, limits: &Limits, hub: &Hub, mut writer: db::Clie
         // at once: a return that has been told must not be found, and told, again by the next
         // attempt
         past.delivered.send_replace(Delivered { lsn: done.id.lsn, done: done.id });
-        if let Some(commits_at) = past.failures.take_unsendable() {
+        if let Some((commits_at, xid)) = past.failures.take_unsendable() {
+            db::inbox::shown(&writer, xid).await?;
             let sessions = slot::pass_over(&mut writer, &slot, commits_at, "unsendable").await?;
             observe(&Observation::PassedOver { commits_at, sessions });
         }

@@ -46,17 +46,21 @@ declare
     last_id constant text := event._event_id(commits_at, 4294967295);
     told bigint;
 begin
-    -- Subscriptions and descriptions that the transaction made are not read either: they are taken from the tables. Those that were
-    -- made since are among them, and may match some changes from before; the gap says that this place is not exact.
-    lock table event.watched, event.subscription in share row exclusive mode;
+    -- What the transaction did to subscriptions, endings and descriptions is not read either: it is taken from the tables, which show the
+    -- transaction by now. What was done since is among it, and comes by in the stream once more; the gap says that this place is not
+    -- exact. Nothing is locked: what an open transaction does comes by at its commit, and nobody waits for it.
     told := event._tell_gap('change_failed', first_id, last_id);
+    delete from event.route r where not exists (select from event.subscription s where s.id = r.subscription_id);
     insert into event.route (subscription_id, session_id, kind, relation, attnum, key, visible, durable)
     select s.id, s.session_id, s.kind, s.relation, s.attnum, s.key, s.visible, s.durable
-    from event.subscription s where s.ended is null
+    from event.subscription s where s.ended is null and not s.waiting
     on conflict (subscription_id) do nothing;
+    -- an ending that is not delivered takes its place behind this
+    update event.ending e set reason = e.reason where not e.delivered;
+    delete from event.described d where not exists (select from event.watched w where w.relation = d.relation);
     insert into event.described (relation, description)
     select w.relation, w.description from event.watched w where w.description is not null
-    on conflict (relation) do nothing;
+    on conflict (relation) do update set description = excluded.description;
     -- of what of it was stored before
     update event.inbox i set last = true
     from (select m.session_id, max(m.id) as id from event.inbox m where m.id > first_id and m.id <= last_id group by m.session_id) n

@@ -37,17 +37,17 @@ impl Failures {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(place, TWICE);
     }
 
-    /// The server could not send the rest of the transaction that commits there.
-    pub(super) fn note_unsendable(&self, commits_at: Lsn) {
-        self.note((commits_at, 0, b'B'));
+    /// The server could not send the rest of the transaction that commits there; its number stands in the place of a message's.
+    pub(super) fn note_unsendable(&self, commits_at: Lsn, xid: u32) {
+        self.note((commits_at, xid.into(), b'B'));
     }
 
-    /// A transaction that the server failed to send twice; it is forgotten here.
-    pub fn take_unsendable(&self) -> Option<Lsn> {
+    /// A transaction that the server failed to send twice: where it commits, and its number. It is forgotten here.
+    pub fn take_unsendable(&self) -> Option<(Lsn, u32)> {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = *failures.iter().find(|((_, _, kind), times)| *kind == b'B' && **times >= TWICE)?.0;
         failures.remove(&place);
-        Some(place.0)
+        Some((place.0, place.1 as u32))
     }
 
     /// It failed once more; whether that was at least the second time.

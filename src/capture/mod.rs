@@ -320,7 +320,7 @@ impl Capture {
         if let (Err(failed), Some(open)) = (&item, &self.open)
             && failed.kind() == ErrorKind::Unsendable
         {
-            self.failures.note_unsendable(open.place().0);
+            self.failures.note_unsendable(open.place().0, open.xid());
         }
         item
     }

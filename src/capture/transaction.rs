@@ -46,6 +46,11 @@ impl Open {
         (self.begin.final_lsn, self.messages + 1)
     }
 
+    /// Its number.
+    pub(super) fn xid(&self) -> u32 {
+        self.begin.xid
+    }
+
     /// Its changes and messages so far.
     pub(super) fn counted(&self) -> (u32, i64) {
         (self.number, self.messages)

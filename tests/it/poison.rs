@@ -303,3 +303,47 @@ async fn a_row_that_is_no_subscription_stops_no_start() {
     client.sql("insert into t values (1, 'x')").await;
     assert_eq!(subscriber.told().await, [r#"insert table t 1 {"id":1,"v":"x"}"#]);
 }
+
+/// What a transaction that is passed over did to subscriptions holds, and nobody's open transaction is waited for.
+#[tokio::test]
+async fn an_open_subscriber_delays_no_transaction_passed_over() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql(UNSENDABLE).await;
+    client.sql("create table t (id int primary key, v text); create role bob login; create role mallory login").await;
+    client.sql("grant select on t to bob, mallory; grant select on o to public").await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("t").await;
+    subscriber.table("o").await;
+    let mut bob = Subscriber::open_as(&database, "bob").await;
+    bob.table("t").await;
+    let gone = Subscriber::open(&database).await;
+    let subscription = gone.table("t").await;
+    let mallory = database.connect_as("mallory").await;
+    mallory.sql("begin; select event.session_create('held')").await;
+    mallory.try_sql("select event.subscribe_table(meta.relation_id('public', 't'))").await.unwrap();
+
+    let unsubscribe = format!("select event.unsubscribe('{subscription}')");
+    client
+        .sql(&format!("begin; revoke select on t from bob; {unsubscribe}; insert into o values (1, '7'); commit"))
+        .await;
+    client.sql("insert into t values (1, 'a')").await;
+    assert_eq!(held(&subscriber).await, [insert(1, "a"), "gap change_failed".to_owned()]);
+    assert_eq!(subscriber.told().await.len(), 2);
+    let bobs = bob.told().await;
+    assert!(bobs.iter().any(|told| told.contains("privilege_revoked")), "{bobs:?}");
+    assert!(!gone.inbox().await.iter().any(|event| event.operation() == "insert"), "{:?}", gone.inbox().await);
+    client.sql("insert into t values (2, 'b')").await;
+    assert_eq!(bob.told().await, [""; 0]);
+    // others subscribe meanwhile, and what was held open takes effect with its commit
+    let mut other = Subscriber::open(&database).await;
+    other.table("t").await;
+    mallory.sql("commit").await;
+    client.sql("insert into t values (3, 'c')").await;
+    assert_eq!(other.told().await, [insert(3, "c")]);
+    let theirs =
+        "select string_agg(j.key_values[1], ',' order by i.id) from event.inbox i join event.journal j using (id)
+        join event.session s on s.id = i.session_id where s.name = 'held' and j.change <> 'gap'";
+    assert_eq!(client.text(theirs).await, "3");
+}

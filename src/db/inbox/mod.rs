@@ -369,6 +369,15 @@ fn span(lsn: Lsn) -> (String, String) {
     (EventId { lsn, number: 0 }.to_string(), EventId::end_of(lsn).to_string())
 }
 
+/// Waits until a transaction can be seen.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn shown(client: &Client, xid: u32) -> Result<()> {
+    let current = client.prepare(CURRENT).await.map_err(error)?;
+    until_visible(client, &current, &[xid]).await.map(drop)
+}
+
 /// The subscriptions as they stand at the progress row, one after the other: there may be more than one would hold twice in memory.
 ///
 /// # Errors
