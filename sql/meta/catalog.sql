@@ -38,29 +38,51 @@ set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set
 as $$ select format_type(type, typmod) $$;
 comment on function meta._type_text(oid, integer) is 'A type as SQL writes it, always the same.';
 
+-- A text takes more of the stack the deeper what it is of is, and more than it took to make that. One that cannot be written is told as such:
+-- it is one object's, and the mirrors of the catalog are for all. A lock that is not to be had is no reason: it goes by.
+create function meta._untold(code text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select '... (error ' || code || ')' $$;
+comment on function meta._untold(text) is 'What stands in the place of a text that PostgreSQL cannot write.';
+
 -- What PostgreSQL keeps of an expression is longer than its text, and to read it takes as long as it is: of one of over 64 MB no text is
 -- made. Whoever may make a table may make such, and the mirrors of the catalog are for all.
 create function meta._expression_text(expression pg_node_tree, relation oid) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 set standard_conforming_strings = on
 as $$
-    select case when octet_length(expression::text) <= 67108864 then pg_get_expr(expression, relation)
+begin
+    return (select case when octet_length(expression::text) <= 67108864 then pg_get_expr(expression, relation)
                 else '... (' || octet_length(expression::text) || ' bytes)' end
-    where expression is not null
+    where expression is not null);
+exception
+    when lock_not_available or deadlock_detected then
+        raise;
+    when others then
+        return meta._untold(sqlstate);
+end
 $$;
 comment on function meta._expression_text(pg_node_tree, oid) is 'An expression of a relation as SQL writes it, always the same.';
 
 create function meta._query_text(view oid) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 set standard_conforming_strings = on
 as $$
-    select case when octet_length(r.ev_action::text) <= 67108864 then rtrim(ltrim(pg_get_viewdef(view)), ';')
+begin
+    return (select case when octet_length(r.ev_action::text) <= 67108864 then rtrim(ltrim(pg_get_viewdef(view)), ';')
                 else '... (' || octet_length(r.ev_action::text) || ' bytes)' end
-    from pg_rewrite r where r.ev_class = view and r.rulename = '_RETURN'
+    from pg_rewrite r where r.ev_class = view and r.rulename = '_RETURN');
+exception
+    when lock_not_available or deadlock_detected then
+        raise;
+    when others then
+        return meta._untold(sqlstate);
+end
 $$;
 comment on function meta._query_text(oid) is 'A view''s query as SQL writes it, always the same.';
 

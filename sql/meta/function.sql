@@ -1,14 +1,21 @@
 -- Functions, procedures and aggregates as rows.
 
 create function meta._parameters_text(function oid) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 set standard_conforming_strings = on
 as $$
-    select case when coalesce(octet_length(p.proargdefaults::text), 0) <= 67108864 then pg_get_function_arguments(function)
+begin
+    return (select case when coalesce(octet_length(p.proargdefaults::text), 0) <= 67108864 then pg_get_function_arguments(function)
                 else '... (' || octet_length(p.proargdefaults::text) || ' bytes)' end
-    from pg_proc p where p.oid = function
+    from pg_proc p where p.oid = function);
+exception
+    when lock_not_available or deadlock_detected then
+        raise;
+    when others then
+        return meta._untold(sqlstate);
+end
 $$;
 comment on function meta._parameters_text(oid) is 'A function''s parameters as SQL writes them, always the same.';
 
@@ -19,14 +26,21 @@ as $$ select pg_get_function_result(function) $$;
 comment on function meta._returns_text(oid) is 'What a function returns as SQL writes it, always the same.';
 
 create function meta._sql_body_text(function oid) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 set standard_conforming_strings = on
 as $$
-    select case when octet_length(p.prosqlbody::text) <= 67108864 then pg_get_function_sqlbody(function)
+begin
+    return (select case when octet_length(p.prosqlbody::text) <= 67108864 then pg_get_function_sqlbody(function)
                 else '... (' || octet_length(p.prosqlbody::text) || ' bytes)' end
-    from pg_proc p where p.oid = function and p.prosqlbody is not null
+    from pg_proc p where p.oid = function and p.prosqlbody is not null);
+exception
+    when lock_not_available or deadlock_detected then
+        raise;
+    when others then
+        return meta._untold(sqlstate);
+end
 $$;
 comment on function meta._sql_body_text(oid) is 'A function''s body in standard SQL, always the same.';
 

@@ -2,14 +2,21 @@
 -- another name or default of one.
 
 create function meta._parameter_default_text(function oid, "position" integer) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 set standard_conforming_strings = on
 as $$
-    select case when octet_length(p.proargdefaults::text) <= 67108864 then pg_get_function_arg_default(function, "position")
+begin
+    return (select case when octet_length(p.proargdefaults::text) <= 67108864 then pg_get_function_arg_default(function, "position")
                 else '... (' || octet_length(p.proargdefaults::text) || ' bytes)' end
-    from pg_proc p where p.oid = function and p.proargdefaults is not null
+    from pg_proc p where p.oid = function and p.proargdefaults is not null);
+exception
+    when lock_not_available or deadlock_detected then
+        raise;
+    when others then
+        return meta._untold(sqlstate);
+end
 $$;
 comment on function meta._parameter_default_text(oid, integer) is 'A parameter''s default as SQL writes it, always the same.';
 

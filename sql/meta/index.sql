@@ -8,12 +8,13 @@ set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 as $$
 declare
-    rest text := pg_get_indexdef(index);
+    rest text;
     keys text[];
     key record;
     part text;
     found_key text;
 begin
+    rest := pg_get_indexdef(index);
     select array(select pg_get_indexdef(index, p.place, false) from generate_series(1, i.indnkeyatts) as p(place) order by p.place),
            substr(rest, length(format('CREATE %sINDEX %I ON %s%I.%I USING %I (', case when i.indisunique then 'UNIQUE ' end, x.relname,
                                       case when x.relkind = 'I' then 'ONLY ' end, n.nspname, c.relname, m.amname)) + 1)
@@ -55,6 +56,11 @@ begin
         rest := substr(rest, 3);
     end loop;
     return keys;
+exception
+    when lock_not_available or deadlock_detected then
+        raise;
+    when others then
+        return array[meta._untold(sqlstate)];
 end
 $$;
 comment on function meta._index_keys(oid) is 'The keys of an index as CREATE INDEX has them, always the same.';

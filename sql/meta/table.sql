@@ -1,10 +1,27 @@
 -- Tables as rows.
 
+create function meta._partition_key_text(relation oid) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
+set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
+set standard_conforming_strings = on
+as $$
+begin
+    return pg_get_partkeydef(relation);
+exception
+    when lock_not_available or deadlock_detected then
+        raise;
+    when others then
+        return meta._untold(sqlstate);
+end
+$$;
+comment on function meta._partition_key_text(oid) is 'What a table is partitioned by as SQL writes it, always the same.';
+
 create view meta._table as
 select c.oid as scope, c.oid as object, meta.relation_id(n.nspname, c.relname) as id,
        n.nspname::text collate "default" as schema_name, c.relname::text collate "default" as name,
        pg_get_userbyid(c.relowner)::text collate "default" as owner, c.relpersistence = 'u' as unlogged,
-       pg_get_partkeydef(c.oid) as partition_by,
+       case when c.relkind = 'p' then meta._partition_key_text(c.oid) end as partition_by,
        (select array_agg(meta.relation_id(pn.nspname, p.relname) order by i.inhseqno)
         from pg_inherits i join pg_class p on p.oid = i.inhparent join pg_namespace pn on pn.oid = p.relnamespace
         where i.inhrelid = c.oid and not c.relispartition) as inherits,

@@ -1,11 +1,20 @@
 -- Triggers as rows.
 
 create function meta._trigger_text(trigger oid) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 set datestyle = 'ISO, MDY' set intervalstyle = postgres set timezone = 'UTC' set bytea_output = hex set extra_float_digits = 1
 set standard_conforming_strings = on
-as $$ select pg_get_triggerdef(trigger, false) $$;
+as $$
+begin
+    return (select pg_get_triggerdef(trigger, false));
+exception
+    when lock_not_available or deadlock_detected then
+        raise;
+    when others then
+        return meta._untold(sqlstate);
+end
+$$;
 comment on function meta._trigger_text(oid) is 'A trigger as SQL writes it, always the same.';
 
 -- Each ends with a zero byte.
@@ -24,10 +33,10 @@ create function meta._trigger_condition(trigger oid, function oid, arguments byt
 language sql stable
 set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
-    select left(d.rest, -length(format(') EXECUTE FUNCTION %s(%s)', d.function,
+    select case when starts_with(d.text, '... (') then d.text else left(d.rest, -length(format(') EXECUTE FUNCTION %s(%s)', d.function,
                                        (select string_agg('''' || replace(a.argument, '''', '''''') || '''', ', ' order by a.place)
-                                        from unnest(meta._trigger_arguments(arguments)) with ordinality as a(argument, place)))))
-    from (select substr(t.text, 1 + length(substring(t.text from '^(?:[^"]|"(?:[^"]|"")*")*? FOR EACH (?:ROW|STATEMENT) WHEN [(]'))) as rest,
+                                        from unnest(meta._trigger_arguments(arguments)) with ordinality as a(argument, place))))) end
+    from (select t.text, substr(t.text, 1 + length(substring(t.text from '^(?:[^"]|"(?:[^"]|"")*")*? FOR EACH (?:ROW|STATEMENT) WHEN [(]'))) as rest,
                  case when p.pronamespace = 'pg_catalog'::regnamespace then quote_ident(p.proname) else meta._routine_name(p.oid) end as function
           from (select meta._trigger_text(trigger) as text) t, pg_proc p where p.oid = _trigger_condition.function) d
 $$;

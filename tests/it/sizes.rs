@@ -375,3 +375,59 @@ async fn a_subscription_to_a_long_key_takes_no_more_than_another() {
     let after = tidewire.megabytes("VmRSS");
     assert!(after < before + 70, "{before} MB before, {after} MB after");
 }
+
+/// Texts that PostgreSQL keeps and cannot write with the stack that a session has. Some it does not keep either, for their length.
+const DEEP: &str = "set max_stack_depth = '6MB';
+    do $$ declare
+        deep text := 'a' || repeat('+1', 12000);
+        zero text := replace(deep, 'a', '0');
+        statement text;
+    begin
+        create table deep (a int primary key, b int);
+        create function deep_run() returns trigger language plpgsql as 'begin return new; end';
+        foreach statement in array array[
+            format('alter table deep alter b set default %s', zero),
+            format('alter table deep add check (%s > 0)', deep),
+            format('create view deep_view as select %s as x from deep', deep),
+            format('create materialized view deep_stored as select %s as x from deep with no data', deep),
+            format('create index deep_index on deep ((%s))', deep),
+            format('create table deep_parts (a int, b int) partition by range ((%s))', deep),
+            format('create policy deep_policy on deep using (%s > 0)', deep),
+            format('create function deep_default(x int default %s) returns int language sql as %L', zero, 'select 1'),
+            format('create function deep_body(x int) returns int language sql return %s', replace(deep, 'a', 'x')),
+            format('create trigger deep_trigger before insert on deep for each row when (new.%s > 0) execute function deep_run()', deep),
+            format('create domain deep_domain as int default %s check (%s > 0)', zero, replace(deep, 'a', 'value'))] loop
+            begin
+                execute statement;
+            exception when program_limit_exceeded then
+                raise warning 'not kept: %', left(statement, 40);
+            end;
+        end loop;
+    end $$";
+
+#[tokio::test]
+async fn a_text_too_deep_to_be_written_hides_nothing_else() {
+    let database = Database::start().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql(DEEP).await;
+    let other = database.connect().await;
+    let error = other.try_sql("select pg_get_viewdef('deep_view'::regclass)").await.unwrap_err();
+    assert_eq!(error.code().code(), "54001");
+    let kinds = other.rows("select kind from event.mirror order by place").await;
+    for kind in kinds.iter().flatten().flatten() {
+        other.text(&format!("select count(length(r::text)) from meta.{kind} r")).await;
+    }
+    let told = "select string_agg(distinct query, ', ') from meta.view where name = 'deep_view'";
+    assert_eq!(other.text(told).await, "... (error 54001)");
+    let mut subscriber = Subscriber::open(&database).await;
+    for kind in ["view", "column", "index", "trigger", "policy", "function", "constraint_check", "table", "type"] {
+        subscriber.sql(&format!("select subscribe_table(meta.relation_id('meta', '{kind}'))")).await;
+    }
+    other.sql("create table plain (id int); create view plain_view as select 1 as one").await;
+    let told = subscriber.told().await;
+    for needed in ["insert table meta.view", "insert table meta.column", "insert table meta.table"] {
+        assert!(told.iter().any(|told| told.starts_with(needed)), "{needed}: {told:?}");
+    }
+    assert!(!told.iter().any(|told| told.starts_with("subscription_ended")), "{told:?}");
+}
