@@ -71,7 +71,7 @@ grant execute on function
     event._partition_tree(oid), event._leaves(oid), event._check_watchable(oid), event._narrow_publications(oid),
     event._has_virtual_column(oid),
     event._subscribe(uuid, text, oid, smallint, smallint[], text[]),
-    event._is_watched(oid), event._is_published(oid), event._tidewire_may_alter(oid), event._caller_may_alter(oid),
+    event._is_known(oid), event._is_watched(oid), event._is_published(oid), event._tidewire_may_alter(oid), event._caller_may_alter(oid),
     event._publish(oid), event._patience(timestamptz),
     event._may_use(oid, regrole, regrole[]), event._session_exists(uuid), event._shown_name(text, text), event._readable_session(uuid),
     event._notification(event.journal, text, integer[], integer), event._visible_part(text, integer[]),

@@ -156,7 +156,7 @@ begin
     -- Without the event trigger a partition is published from the moment on at which it joins, and has the identity that it then
     -- needs a second later. With a key the default identity will do meanwhile. What is watched already needs that identity.
     if reason is null and class.relkind = 'p' and event._key_attnums(relation) is null
-       and not exists (select from event.watched w where w.relation = _check_watchable.relation)
+       and not event._is_known(relation)
        and not exists (select from pg_event_trigger t where t.evtname = 'tidewire_ddl' and t.evtenabled in ('O', 'A')) then
         reason := 'it has partitions and no primary key, and a superuser did not install Tidewire here';
         advice := 'The updates and deletes of a partition that joins later would fail until Tidewire has come to it. Give it a primary key, '

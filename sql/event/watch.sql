@@ -39,6 +39,12 @@ as $$
 $$;
 comment on function event._is_published(oid) is 'Whether the relation is in Tidewire''s publication.';
 
+create function event._is_known(relation oid) returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$ select exists (select from event.watched w where w.relation = _is_known.relation) $$;
+comment on function event._is_known(oid) is 'Whether the table has a row in event.watched, for the callers of event.watch too.';
+
 create function event._is_watched(relation oid) returns boolean
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -139,15 +145,18 @@ declare
     leaf oid;
     publication constant name := event._publication();
     begun constant timestamptz := clock_timestamp();
+    locked regclass;
 begin
     if not event._is_published(relation) then
         -- The publication first: another's first subscription may hold it, and no writer waits for that.
         execute format('alter publication %I add table only %s', publication, relation::regclass);
+        locked := relation;
         -- A transaction that has written to the table and goes on may not be seen to do so: PostgreSQL before 14.18, 15.13,
         -- 16.9 and 17.5 decodes it by the publication as it was when it began. Changing the identity waits for it too.
         perform set_config('lock_timeout', event._patience(begun), true);
         execute format('lock table %s in share row exclusive mode', relation::regclass);
     end if;
+    locked := relation;
     for leaf in select c.oid from event._leaves(relation) f join pg_class c on c.oid = f
                 where c.relreplident <> 'f' order by c.oid
     loop
@@ -158,8 +167,11 @@ begin
     perform event._check_watchable(relation);
 exception
     when lock_not_available then
-        raise exception 'table "%" is busy', relation::regclass
+        raise exception '%', case when locked is null then format('publication "%s" is busy', publication)
+                             else format('table "%s" is busy', locked) end
             using errcode = 'lock_not_available',
+                  -- whose writers have waited
+                  table = coalesce(locked::text, ''),
                   detail = 'Watching a table needs a short exclusive lock on it, and one on the publication (which another first subscription, '
                            'not yet committed, may hold). They were not to be had within 200 ms.',
                   hint = 'Try again, or run event.watch at a quiet moment: once a table is watched, subscribing takes no lock.';

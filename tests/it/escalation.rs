@@ -11,7 +11,7 @@ async fn refused(client: &Client, sql: &str) -> String {
 
 /// What everybody may call. Whoever adds to it thinks first of what the function does for somebody else.
 const FOR_ALL: &str =
-    "_attnum _caller_may_alter _canonical_key _check_watchable _has_virtual_column _is_caught_up _is_published
+    "_attnum _caller_may_alter _canonical_key _check_watchable _has_virtual_column _is_caught_up _is_known _is_published
     _is_watched _key_attnums _key_form _key_names _key_text _key_type _key_value _leaves _may_run_code _may_use _mirror_of _mirrors _narrow_publications
     _notification _partition_tree _patience _pinned_element _pinned_text _publication _publish _reached _readable_session _relation _replied_at
     _row_key _session_exists _shown_name _slot _status _subscribe _tidewire_may_alter _unfinished _visible_part ack read

@@ -314,3 +314,20 @@ async fn a_partition_that_is_not_in_the_wal_ends_its_tables_subscriptions_and_no
     client.until("select relreplident from pg_class where relname = 'parts_1'", "d").await;
     assert!(!tidewire.stderr().contains("upkeep failed"), "{}", tidewire.stderr());
 }
+
+#[tokio::test]
+async fn a_partitioned_tables_owner_watches_it() {
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create role ann login; grant create on schema public to ann").await;
+    let ann = database.connect_as("ann").await;
+    for (table, key) in [("without", ""), ("with_key", " primary key")] {
+        ann.sql(&format!("create table {table} (id int{key}, v text) partition by range (id)")).await;
+        ann.sql(&format!("create table {table}_1 partition of {table} for values from (0) to (10)")).await;
+        ann.sql(&format!("select event.watch('{table}')")).await;
+        ann.sql(&format!("select event.watch('{table}')")).await;
+        ann.sql(&format!("select event.unwatch('{table}')")).await;
+    }
+    assert!(tidewire.stop().await.success());
+}
