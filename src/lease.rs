@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::app;
 use crate::capture::Place;
 use crate::crash;
 use crate::db::server::{self, Holder, Part};
@@ -168,6 +169,9 @@ fn ended() -> Error {
 /// Sees to it that the schemas are there, takes the lease, and renews it until it is lost.
 async fn keep(target: &Target, shared: &Shared, notify: &mpsc::UnboundedSender<Notice>) -> Result<()> {
     let mut client = target.connect_pinned().await?.client;
+    // before there are schemas: what cannot serve leaves nothing behind
+    let slot = install::slot_name(&client).await?;
+    app::check_stream(target, &client, &slot).await?;
     let seal = Box::pin(install::ensure(&mut client, target.trust())).await?;
     let mut stands_by = false;
     while seal.within(&client, server::try_take(&client, Part::Lease)).await? != Holder::Us {

@@ -201,11 +201,6 @@ async fn follow_ddl(client: &mut Client) -> Result<()> {
          revoke all on function event._on_ddl(), event._on_catalog() from public;
          -- with the rights of whoever owns what they call, and no more
          do $$ declare owner text := (select nspowner::regrole::text from pg_namespace where nspname = 'event'); begin
-             -- a role that may not set it could not run them, and so nobody any DDL
-             if not (select r.rolsuper from pg_namespace n join pg_roles r on r.oid = n.nspowner where n.nspname = 'event') then
-                 alter function event._on_ddl() reset lc_messages;
-                 alter function event._on_catalog() reset lc_messages;
-             end if;
              execute format('alter function event._on_ddl() owner to %s', owner);
              execute format('alter function event._on_catalog() owner to %s', owner);
          end $$"

@@ -76,20 +76,34 @@ async fn a_stop_does_not_wait_for_a_stream_that_does_not_open() {
     proxy.block(Some(Block::Silence(Link::Stream)));
     let client = database.connect().await;
     let slots = "select count(*) from pg_replication_slots";
+    let writes =
+        "select exists (select from event.server s join pg_stat_activity a on a.pid = s.pid where s.part = 'writer')";
     // without a slot it is the login that does not end, with one the stream's start
     for has_slot in [false, true] {
         if has_slot {
             database.install().await;
         }
         let mut tidewire = Tidewire::spawn(&["up", "--database-url", &proxy.url()]);
-        client.until("select count(*) from pg_locks where locktype = 'advisory'", "2").await;
+        client
+            .until(
+                if has_slot {
+                    writes
+                } else {
+                    "select count(*) > 0 from pg_stat_activity where application_name = 'tidewire'"
+                },
+                "t",
+            )
+            .await;
         tidewire.signal(Signal::SIGTERM);
         let (status, log) = (tidewire.wait().await, tidewire.stderr());
         assert!(status.success(), "{log}");
-        assert!(!log.contains("did not start the replication stream"), "the stop waited until that was given up: {log}");
+        assert!(
+            !log.contains("did not start the replication stream"),
+            "the stop waited until that was given up: {log}"
+        );
         assert!(!log.contains("did not answer its login"), "the stop waited until that was given up: {log}");
         assert_eq!(client.text(slots).await, if has_slot { "1" } else { "0" });
-        client.until("select count(*) from pg_locks where locktype = 'advisory'", "0").await;
+        client.until("select count(*) from pg_stat_activity where application_name = 'tidewire'", "0").await;
     }
 }
 

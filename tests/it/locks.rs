@@ -117,7 +117,9 @@ fn squat(database: &Database, crowd: usize) -> Vec<JoinHandle<()>> {
         let url = url.clone();
         async move {
             loop {
-                let Ok((client, connection)) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await else { continue };
+                let Ok((client, connection)) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await else {
+                    continue;
+                };
                 let work = async {
                     let _ = client.simple_query(TAKE).await;
                     std::future::pending::<()>().await;
@@ -132,7 +134,7 @@ fn squat(database: &Database, crowd: usize) -> Vec<JoinHandle<()>> {
 /// Every role can hold an advisory lock, and a queue of sessions can hand it on.
 #[tokio::test]
 async fn a_role_with_connect_cannot_keep_the_lease() {
-    let database = Database::installed().await;
+    let database = Database::start().await;
     let client = database.connect().await;
     client.sql("create role bob login; create table t (id int primary key)").await;
     client.sql("create role tide login replication; grant create on database postgres to tide; alter table t owner to tide").await;
@@ -158,8 +160,7 @@ async fn a_role_with_connect_cannot_keep_the_lease() {
 #[tokio::test]
 async fn of_many_that_start_at_once_one_serves() {
     let database = Database::start().await;
-    let mut all: Vec<Tidewire> =
-        (0..4).map(|_| Tidewire::spawn(&["up", "--database-url", &database.url()])).collect();
+    let mut all: Vec<Tidewire> = (0..4).map(|_| Tidewire::spawn(&["up", "--database-url", &database.url()])).collect();
     while !all.is_empty() {
         let delivers = |program: &Tidewire| program.stderr().contains("delivering from");
         until("one delivers", || async { all.iter().any(delivers) }).await;

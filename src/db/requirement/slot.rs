@@ -98,6 +98,8 @@ pub(super) async fn serving(client: &Client, name: &str, up: &str) -> Result<Req
             format!("process {pid} reads the replication slot, and is not a tidewire that serves this database"),
             format!("select pg_terminate_backend({pid});"),
         ),
-        (None, None) => Requirement::warning("no tidewire is serving this database: WAL is kept until one does").remedy(up),
+        (None, None) => {
+            Requirement::warning("no tidewire is serving this database: WAL is kept until one does").remedy(up)
+        }
     })
 }
