@@ -122,18 +122,20 @@ begin
                              or exists (select from event.subscription s where s.relation = w.relation and s.ended is null)))
           and event._tidewire_may_alter(w.relation)
     loop
-        -- A transaction that is subscribing just now keeps its row of event.watched: upkeep looks again. The writers cannot wait.
         begin
-            perform from event.watched w where w.relation = endangered for update nowait;
+            -- A transaction that is subscribing just now keeps its row of event.watched: upkeep looks again. The writers cannot wait.
+            begin
+                perform from event.watched w where w.relation = endangered for update nowait;
+            exception when lock_not_available then
+                insert into event.overdue default values;
+            end;
+            perform event._end(array(select s.id from event.subscription s where s.relation = endangered and s.ended is null),
+                               'writers_endangered');
+            perform event._put_back_identity(endangered, clock_timestamp());
         exception when lock_not_available then
             insert into event.overdue default values;
         end;
-        perform event._end(array(select s.id from event.subscription s where s.relation = endangered and s.ended is null),
-                           'writers_endangered');
-        perform event._put_back_identity(endangered, clock_timestamp());
     end loop;
-exception when lock_not_available then
-    insert into event.overdue default values;
 end
 $$;
 comment on function event._spare_writers(oid[]) is
@@ -231,13 +233,14 @@ as $$ select distinct s.relation from event.subscription s where s.waiting and s
 comment on function event._waiting() is 'The tables that are to be prepared for subscriptions that wait.';
 
 -- In a transaction of its own, as short as the ALTERs are. Neither a subscriber nor a writer waits for it beyond their lock's 200 ms.
-create function event._prepare(relation oid, out waiting bigint, out why text)
+create function event._prepare(relation oid, out waiting bigint, out why text, out of_table boolean)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
     refusal text;
+    locked text;
 begin
     select count(*) into _prepare.waiting from event.subscription s
     where s.relation = _prepare.relation and s.waiting and s.ended is null;
@@ -252,7 +255,9 @@ begin
         end if;
     exception
         when lock_not_available then
+            get stacked diagnostics locked = table_name;
             why := sqlerrm;
+            of_table := locked <> '';
             return;
         when undefined_table then
             refusal := 'relation_dropped';
@@ -289,14 +294,18 @@ begin
 end
 $$;
 comment on function event._prepare(oid) is
-    'Watches a table for the subscriptions that wait for it: they take effect with its commit. Returns how many it found, and what is in the way.';
+    'Watches a table for the subscriptions that wait for it: they take effect with its commit. Returns how many it found, what is in the way, and whether that is a lock on the table itself, for which its writers waited too.';
 
 create function event._idle_watches() returns setof oid
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    delete from event.watched w where not exists (select from pg_class c where c.oid = w.relation)
-                                  and not exists (select from event.subscription s where s.relation = w.relation);
+    -- one that somebody holds locked is left for the next time
+    delete from event.watched w where w.relation in (
+        select g.relation from event.watched g
+        where not exists (select from pg_class c where c.oid = g.relation)
+          and not exists (select from event.subscription s where s.relation = g.relation)
+        for update skip locked);
     select w.relation from event.watched w where not w.explicit and w.release_after < clock_timestamp()
        and event._tidewire_may_alter(w.relation)
        and not exists (select from event.subscription s where s.relation = w.relation)
@@ -331,18 +340,25 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     abandoned uuid;
+    begun constant timestamptz := clock_timestamp();
 begin
-    -- Created within the last seconds: its connection may not have taken the lock yet. Whose owner was dropped: nobody
+    delete from event.held h
+    where (h.session_id, h.pid) in (
+        select g.session_id, g.pid from event.held g
+        where not exists (select from pg_stat_activity a
+                          where a.pid = g.pid and a.usesysid = g.role and coalesce(a.backend_start = g.started, true))
+        for update skip locked);
+    -- Created within the last seconds: its connection may not have said yet that it holds it. Whose owner was dropped: nobody
     -- is there any more by whose privileges it could be told anything.
     for abandoned in
         select s.id from event.session s
         where not exists (select from pg_roles r where r.oid = s.owner)
            or s.pinned and s.created_at < clock_timestamp() - interval '10 seconds'
-          and not exists (select from pg_locks l where l.locktype = 'advisory' and l.objsubid = 2
-                          and l.database = (select oid from pg_database where datname = current_database())
-                          and l.classid = x'74696465'::int::oid and l.objid = hashtext(s.id::text)::bigint::bit(32)::bigint::oid)
+          and not exists (select from event.held h join pg_stat_activity a on a.pid = h.pid
+                          where h.session_id = s.id and a.usesysid = h.role and coalesce(a.backend_start = h.started, true))
     loop
         begin
+            perform set_config('lock_timeout', event._patience(begun), true);
             perform event._delete_session(abandoned);
         exception when lock_not_available then
             null;

@@ -111,8 +111,8 @@ end
 $$;
 comment on function event._check_sessions(oid) is 'An error when the role has as many sessions as it may have.';
 
--- Runs after the insert, so that the row is counted too. The first, cheap number may be wrong by what other connections did within ten
--- seconds. An error is raised only by the exact one. The engine keeps keys in memory: a long one counts for more.
+-- Runs after the insert, so that the row is counted too. The first, cheap number takes all that was inserted since the last count for the
+-- role's, and may be wrong by what other connections did within a second. An error is raised only by the exact one. The engine keeps keys in memory: a long one counts for more.
 create function event._check_subscriptions(role oid, key text[]) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -126,7 +126,9 @@ declare
 begin
     if most is null
        or coalesce((select u.subscriptions from event.used u where u.role = _check_subscriptions.role), 0)
-          + greatest(own, 1) * weight <= most
+          + greatest(own, 1) * weight
+          + greatest(pg_stat_get_tuples_inserted('event.subscription'::regclass) - coalesce((select c.inserted from event.counted c), 0), 0)
+          <= most
     then
         return;
     end if;
@@ -140,10 +142,22 @@ end
 $$;
 comment on function event._check_subscriptions(oid, text[]) is 'An error when the role has more subscriptions than it may have; the key is that of the last one.';
 
+-- Nobody counts while no program runs. What the server has counted meanwhile is a bound.
+create table event.counted (
+    only_one boolean primary key default true check (only_one),
+    inserted bigint not null
+);
+comment on table event.counted is 'One row: how many subscriptions PostgreSQL''s statistics had seen inserted at the last count.';
+
 create function event._count_subscriptions() returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+    insert into event.counted as c (inserted)
+    select n.inserted from (select pg_stat_get_tuples_inserted('event.subscription'::regclass)) n (inserted)
+    -- too low a number only has subscriptions counted exactly; a database at rest writes none
+    where not exists (select from event.counted k where n.inserted between k.inserted and k.inserted + 1000)
+    on conflict (only_one) do update set inserted = excluded.inserted;
     insert into event.used as u (role, subscriptions)
     select c.owner, c.subscriptions
     from (select x.owner, sum(coalesce(n.subscriptions, 0)) as subscriptions
@@ -155,7 +169,7 @@ as $$
     -- ON CONFLICT locks rows that it leaves as they are, which is written to the WAL
     left join event.used u on u.role = c.owner
     where u.subscriptions is distinct from c.subscriptions
-    on conflict (role) do update set subscriptions = excluded.subscriptions, counted_at = clock_timestamp()
+    on conflict (role) do update set subscriptions = excluded.subscriptions, counted_at = clock_timestamp();
 $$;
 comment on function event._count_subscriptions() is 'Brings event.used.subscriptions up to date.';
 

@@ -119,24 +119,21 @@ begin
            or t.with_smaller > t.most
               and (t.oldest <> t.newest or (select j.change from event.journal j where j.id = t.oldest) <> 'gap')
     loop
-        begin
-            -- of a session that is being deleted there is nobody to tell
-            perform from event.session s where s.id = over.id for key share nowait;
-            continue when not found;
-            with gone as (
-                delete from event.inbox i where i.session_id = over.id and i.id <= over.newest returning i.id
-            )
-            select min(coalesce((select substring(j.value from '"from" : "([0-9A-F-]{25})"') from event.journal j
-                                 where j.id = g.id and j.change = 'gap'), g.id) collate "C") as from_id into lost
-            from gone g;
-            continue when lost.from_id is null;
-            insert into event.gap (session_id, durable, reason, from_id, to_id)
-            values (over.id, over.durable, over.reason, lost.from_id, over.newest);
-            return next over.reason;
-        exception when lock_not_available then
-            -- somebody is acknowledging: then it is not dead
-            null;
-        end;
+        -- Rows that somebody is deleting are passed over, and a session too. Nothing that a role keeps open keeps its inbox from being emptied.
+        continue when not exists (select from event.session s where s.id = over.id);
+        with gone as (
+            delete from event.inbox i
+            where (i.session_id, i.id) in (select t.session_id, t.id from event.inbox t
+                                           where t.session_id = over.id and t.id <= over.newest for update skip locked)
+            returning i.id
+        )
+        select min(coalesce((select substring(j.value from '"from" : "([0-9A-F-]{25})"') from event.journal j
+                             where j.id = g.id and j.change = 'gap'), g.id) collate "C") as from_id into lost
+        from gone g;
+        continue when lost.from_id is null;
+        insert into event.gap (session_id, durable, reason, from_id, to_id)
+        values (over.id, over.durable, over.reason, lost.from_id, over.newest);
+        return next over.reason;
     end loop;
 end
 $$;

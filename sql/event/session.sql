@@ -72,14 +72,26 @@ end
 $$;
 comment on function event._owned_session(oid, uuid) is 'The session; an error unless the caller is its owner.';
 
--- The lock says that a connection holds the session: it goes with the connection, however that ends.
+-- A session of PostgreSQL's is there until its connection closes, however that ends. No lock says so: every role can hold an advisory
+-- lock, and whoever attaches would wait for it.
+create table event.held (
+    session_id uuid references event.session on delete cascade,
+    pid integer,
+    role oid not null,
+    started timestamptz,
+    primary key (session_id, pid)
+);
+comment on table event.held is 'The connections that hold pinned sessions, each by its process. A row counts while that process is there; upkeep removes it then.';
+comment on column event.held.role is 'The role that logged in; with the start it tells the process from a later one of the same number.';
+comment on column event.held.started is 'NULL where Tidewire''s own role may not know.';
+
 create function event._hold(session uuid) returns void
-language plpgsql volatile
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-    perform pg_advisory_lock_shared(x'74696465'::int, hashtext(session::text));
-end
+    insert into event.held (session_id, pid, role, started)
+    select _hold.session, a.pid, a.usesysid, a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()
+    on conflict (session_id, pid) do update set role = excluded.role, started = excluded.started
 $$;
 comment on function event._hold(uuid) is 'Marks the session as held by this connection until it closes.';
 

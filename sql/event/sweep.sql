@@ -58,6 +58,8 @@ as $$
 declare
     altered oid[];
     is_overdue boolean;
+    followed oid;
+    begun timestamptz;
 begin
     delete from event.overdue;
     is_overdue := found;
@@ -75,13 +77,24 @@ begin
     if is_overdue then
         altered := array(select w.relation from event.watched w);
     end if;
-    if altered is not null then
-        perform event._redescribe(altered);
-        perform event._spare_writers(altered);
-    end if;
-    perform event._end_subscriptions(altered || array(
-        select w.relation from event.watched w
-        where w.look_again_until is not null or not exists (select from pg_class c where c.oid = w.relation)));
+    -- Each table by itself: whoever keeps one locked must not keep the others from it. That one is looked at again.
+    begun := clock_timestamp();
+    for followed in
+        select distinct u.relation from unnest(altered || array(
+            select w.relation from event.watched w
+            where w.look_again_until is not null or not exists (select from pg_class c where c.oid = w.relation))) as u (relation)
+    loop
+        begin
+            perform set_config('lock_timeout', event._patience(begun), true);
+            perform event._end_subscriptions(array[followed]);
+            if followed = any (altered) then
+                perform event._redescribe(array[followed]);
+                perform event._spare_writers(array[followed]);
+            end if;
+        exception when lock_not_available then
+            delete from event.looked l where l.relation = followed;
+        end;
+    end loop;
     perform event._follow_keys(null, false, false);
 end
 $$;

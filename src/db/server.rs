@@ -40,6 +40,7 @@ pub enum Holder {
 const IS_THERE: &str = "a.pid = s.pid and a.usesysid = s.role and coalesce(a.backend_start = s.started, true)";
 
 /// Makes this session the holder if no other is there. Of several that try at once one wins: `turn` is compared and raised in one statement.
+/// No standby has to have the row: there the session is not.
 ///
 /// # Errors
 /// Those of the connection.
@@ -54,7 +55,7 @@ pub async fn try_take(client: &Client, part: Part) -> Result<Holder> {
              from seen, pg_stat_activity me
              where s.part = seen.part and s.turn = seen.turn and seen.holder is null and me.pid = pg_backend_pid()
              returning 1)
-         select exists (select from taken), (select holder from seen)"
+         select exists (select from taken), (select holder from seen), set_config('synchronous_commit', 'local', true)"
     );
     let row = client.query_one(&sql, &[&part.as_str()]).await.map_err(error)?;
     Ok(if row.try_get(0).map_err(error)? { Holder::Us } else { Holder::Other(row.try_get(1).map_err(error)?) })

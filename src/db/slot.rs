@@ -1,6 +1,9 @@
 //! The slot, how long the lease lasts, and where the walk begins.
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::connect::error;
@@ -59,8 +62,8 @@ pub async fn hangs(client: &Client, done: EventId) -> Result<Vec<Place>> {
     rows.iter().map(place).collect()
 }
 
-/// Passes over a transaction that the server cannot send: every session is told of a gap. Returns how many. Should the program end before
-/// the slot is behind it, the next one comes to it again, and makes one gap of both.
+/// Passes over a transaction that the server cannot send, and that can be seen by now: every session is told of a gap. Returns how many.
+/// Should the program end before the slot is behind it, the next one comes to it again, and makes one gap of both.
 ///
 /// # Errors
 /// Those of the connection.
@@ -287,6 +290,13 @@ pub async fn note_return(client: &mut Client, slot: &str, from: EventId, reached
     Ok(told.unsigned_abs())
 }
 
+/// Whoever subscribes waits behind this: 200 ms at most, for the three together.
+const LOCK_SUBSCRIPTIONS: &str = "set local lock_timeout = '66ms';
+    lock table event.watched, event.subscription, event.ending in share row exclusive mode; set local lock_timeout = 0";
+
+/// After that others may subscribe for as long.
+const LOCK_PAUSE: Duration = Duration::from_millis(200);
+
 /// Where a program that starts anew begins, and how many sessions are told of which gap. The subscriptions of a moment are
 /// copied into `event.route`, and everything that commits after that moment will be told; what was between a noted gap
 /// and that moment is said to be lost, in the same transaction.
@@ -297,11 +307,19 @@ pub async fn note_return(client: &mut Client, slot: &str, from: EventId, reached
 /// # Errors
 /// Those of the connection.
 pub async fn begin_anew(client: &mut Client, slot: &str, has_moved: bool) -> Result<(Progress, Option<(Loss, u64)>)> {
-    let transaction = client.transaction().await.map_err(error)?;
-    transaction
-        .batch_execute("lock table event.watched, event.subscription, event.ending in share row exclusive mode")
-        .await
-        .map_err(error)?;
+    let mut transaction = client.transaction().await.map_err(error)?;
+    loop {
+        let attempt = transaction.savepoint("attempt").await.map_err(error)?;
+        match attempt.batch_execute(LOCK_SUBSCRIPTIONS).await {
+            Ok(()) => break attempt.commit().await.map_err(error)?,
+            // a transaction with a subscription is open
+            Err(source) if source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                attempt.rollback().await.map_err(error)?;
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            Err(source) => return Err(error(source)),
+        }
+    }
     if has_moved {
         transaction.batch_execute("select event._end_strangers()").await.map_err(error)?;
     }

@@ -101,8 +101,13 @@ pub enum Prepared {
     Done(Option<String>),
     /// There are none, or their transaction cannot be seen yet.
     Nobody,
-    /// The table could not be locked now.
-    Busy(String),
+    /// Something could not be locked now.
+    Busy {
+        /// What.
+        why: String,
+        /// It is the table, whose writers have waited for that long too.
+        of_table: bool,
+    },
 }
 
 /// Watches a table for the subscriptions that wait for it.
@@ -110,12 +115,13 @@ pub enum Prepared {
 /// # Errors
 /// Those of the connection.
 pub async fn prepare(client: &Client, relation: u32) -> Result<Prepared> {
-    let sql = "select p.waiting, p.why, exists (select from event._waiting() w where w = $1) from event._prepare($1) p";
+    let sql = "select p.waiting, p.why, exists (select from event._waiting() w where w = $1),
+                      coalesce(p.of_table, false) from event._prepare($1) p";
     let row = client.query_one(sql, &[&relation]).await.map_err(error)?;
     let why: Option<String> = row.get(1);
     Ok(match (row.get::<_, i64>(0), why) {
         (0, _) => Prepared::Nobody,
-        (_, Some(why)) if row.get(2) => Prepared::Busy(why),
+        (_, Some(why)) if row.get(2) => Prepared::Busy { why, of_table: row.get(3) },
         (_, why) => Prepared::Done(why),
     })
 }

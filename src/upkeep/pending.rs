@@ -65,8 +65,10 @@ impl Pending {
 
     fn note(&mut self, relation: u32, prepared: upkeep::Prepared) {
         let why = match prepared {
-            upkeep::Prepared::Busy(why) => {
-                let pause = self.busy.get(&relation).map_or(FIRST_PAUSE, |busy| (busy.pause * 2).min(LONGEST_PAUSE));
+            upkeep::Prepared::Busy { why, of_table } => {
+                // writers wait for their table's lock alone
+                let longest = if of_table { LONGEST_PAUSE } else { FIRST_PAUSE };
+                let pause = self.busy.get(&relation).map_or(FIRST_PAUSE, |busy| (busy.pause * 2).min(longest));
                 self.busy.insert(relation, Busy { again: Instant::now() + pause, pause });
                 Some(why)
             }

@@ -5,6 +5,7 @@
 mod architecture;
 mod begun;
 mod bounded;
+mod bystanders;
 mod check;
 mod cluster;
 mod crash_points;

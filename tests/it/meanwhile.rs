@@ -203,7 +203,7 @@ async fn who_attaches_to_a_session_that_is_being_deleted_or_pinned_finds_it_so()
     until_waiting(&client, &pid).await;
     one.sql("commit").await;
     let other = attaching.await.unwrap();
-    let held = format!("select count(*) from pg_locks where pid = {pid} and locktype = 'advisory'");
+    let held = format!("select count(*) from event.held where pid = {pid}");
     assert_eq!(client.text(&held).await, "1", "it holds what is pinned");
 
     one.sql(&format!("begin; select session_delete('{}')", one.session)).await;

@@ -384,7 +384,7 @@ async fn tail_waits_for_a_program_that_serves() {
 async fn a_lost_connection_is_an_error() {
     let stage = Stage::set().await;
     let mut tail = stage.tail(&["person"]).await;
-    let backend = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objsubid = 2";
+    let backend = "select pg_terminate_backend(pid) from event.held";
     stage.until(backend, "t").await;
     assert_eq!(tail.wait().await.code(), Some(1));
     tail.wait_for_log("error: ").await;
