@@ -239,7 +239,7 @@ struct Begun {
 /// With the lease in hand: sees to it that no other session writes, and that everything is there. It may wait for as long as somebody's transaction is open.
 async fn begin(target: &Target, limits: &Limits, hub: &Hub, mut writer: db::Client, past: &Past) -> Result<Begun> {
     let slot = install::slot_name(&writer).await?;
-    let is_new = check_stream(target, &writer, &slot).await?;
+    let is_new = slot::state(&writer, &slot).await? == SlotState::Missing;
     // nothing of the schemas is read before their owner is known
     install::install(&mut writer, target.trust()).await?;
     db::server::fence(&writer).await?;
