@@ -229,8 +229,12 @@ comment on function event._sweep_subscriptions() is 'Removes subscriptions whose
 create function event._waiting() returns setof oid
 language sql stable
 set search_path = pg_catalog, pg_temp
-as $$ select distinct s.relation from event.subscription s where s.waiting and s.ended is null $$;
-comment on function event._waiting() is 'The tables that are to be prepared for subscriptions that wait.';
+as $$
+    select s.relation from event.subscription s where s.waiting and s.ended is null
+    union
+    select a.relation from event.asked a
+$$;
+comment on function event._waiting() is 'The tables that are to be prepared: subscriptions wait for them, or their owners asked for it.';
 
 -- In a transaction of its own, as short as the ALTERs are. Neither a subscriber nor a writer waits for it beyond their lock's 200 ms.
 create function event._prepare(relation oid, out waiting bigint, out why text, out of_table boolean)
@@ -241,16 +245,17 @@ as $$
 declare
     refusal text;
     locked text;
+    is_asked constant boolean := exists (select from event.asked a where a.relation = _prepare.relation);
 begin
-    select count(*) into _prepare.waiting from event.subscription s
+    select count(*) + is_asked::integer into _prepare.waiting from event.subscription s
     where s.relation = _prepare.relation and s.waiting and s.ended is null;
     if _prepare.waiting = 0 then
         return;
     end if;
     begin
         perform event._check_watchable(_prepare.relation);
-        if not (event._keep_watched(_prepare.relation) and event._is_watched(_prepare.relation)) then
-            perform event._note_watch(_prepare.relation, false);
+        if is_asked or not (event._keep_watched(_prepare.relation) and event._is_watched(_prepare.relation)) then
+            perform event._note_watch(_prepare.relation, is_asked);
             perform event._publish(_prepare.relation);
         end if;
     exception
@@ -265,6 +270,8 @@ begin
             refusal := 'cannot_watch';
             why := sqlerrm;
     end;
+    delete from event.asked a
+    where a.relation in (select k.relation from event.asked k where k.relation = _prepare.relation for update skip locked);
     perform event._end(array_agg(e.id), e.reason)
     from (select s.id,
                  case when refusal is not null then refusal
@@ -294,7 +301,7 @@ begin
 end
 $$;
 comment on function event._prepare(oid) is
-    'Watches a table for the subscriptions that wait for it: they take effect with its commit. Returns how many it found, what is in the way, and whether that is a lock on the table itself, for which its writers waited too.';
+    'Watches a table for its owner, and for the subscriptions that wait for it: they take effect with its commit. Returns how many it found, what is in the way, and whether that is a lock on the table itself, for which its writers waited too.';
 
 create function event._idle_watches() returns setof oid
 language sql volatile

@@ -126,6 +126,7 @@ declare
     reply timestamptz;
     has_looked boolean := false;
     waiting text;
+    asked boolean;
 begin
     if timeout is null then
         raise exception 'timeout must not be null' using errcode = 'null_value_not_allowed';
@@ -138,9 +139,15 @@ begin
         where s.waiting and s.ended is null
           and (x.owner = (select r.oid from pg_roles r where r.rolname = current_user)
                or x.id::text = current_setting('event.current_session', true));
+        asked := waiting is null;
+        if asked then
+            select min(a.relation::regclass::text) into waiting
+            from event.asked a where a.caller = (select r.oid from pg_roles r where r.rolname = current_user);
+        end if;
         exit when waiting is null;
         if clock_timestamp() > give_up then
-            raise exception 'a subscription to table "%" has not taken effect within %', waiting, timeout
+            raise exception '%', format(case when asked then 'event.watch of table "%s" has not taken effect within %s'
+                                             else 'a subscription to table "%s" has not taken effect within %s' end, waiting, timeout)
                 using errcode = 'query_canceled',
                       detail = 'The running program has to prepare the table first, with a short lock.',
                       hint = case when exists (select from pg_replication_slots s where s.slot_name = slot and s.active)

@@ -78,7 +78,7 @@ grant execute on function
     event._notification(text, text, text, text, text[], text[], text, text, text, integer[], integer)
 to public;
 
-grant select on event.installation, event.session, event.subscription, event.change, event.status, event.usage, event._readable, event.subscribed to public;
+grant select on event.installation, event.asked, event.session, event.subscription, event.change, event.status, event.usage, event._readable, event.subscribed to public;
 grant select on event.event, event._event to public;
 -- The one way in. The caller's name is not among the columns: PostgreSQL fills it in.
 grant insert (command, session, subscription, kind, relation, attnum, key_attnums, key, name, durable, explicit, through),

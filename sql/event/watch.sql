@@ -185,6 +185,15 @@ set search_path = pg_catalog, pg_temp
 as $$ select publication from event.installation $$;
 comment on function event._publication() is 'The name of Tidewire''s publication in this database.';
 
+create table event.asked (
+    relation oid primary key,
+    caller oid not null,
+    at timestamptz not null default clock_timestamp()
+);
+comment on table event.asked is 'Tables that their owners asked to have watched, and that the running program has not prepared yet.';
+comment on column event.asked.caller is 'The role that asked: its event.sync() waits for it.';
+
+-- No transaction of an ordinary role holds the publication, for as long as it likes: every first subscription to another table would wait.
 create function event._watch(caller oid, relation oid) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -192,8 +201,18 @@ as $$
 begin
     perform event._check_watchable(relation);
     perform event._check_owner(caller, relation);
-    perform event._note_watch(relation, true);
-    perform event._publish(relation);
+    if event._is_watched(relation)
+       or pg_has_role(caller, (select n.nspowner from pg_namespace n where n.nspname = 'event'), 'usage')
+       or not exists (select from pg_replication_slots s where s.slot_name = event._slot() and s.active) then
+        perform event._note_watch(relation, true);
+        perform event._publish(relation);
+        return;
+    end if;
+    insert into event.asked as a (relation, caller) values (_watch.relation, _watch.caller)
+    on conflict on constraint asked_pkey do update set caller = excluded.caller;
+    raise notice 'table "%" is not watched yet', relation::regclass
+        using detail = 'After the commit Tidewire prepares the table.',
+              hint = 'After the commit, "select event.sync()" returns once that is so.';
 end
 $$;
 comment on function event._watch(oid, oid) is 'event.watch with the rights of Tidewire''s own role, for the table''s owner.';
@@ -234,7 +253,7 @@ begin
 end
 $$;
 comment on function event.watch(regclass) is
-    'Run once by a table''s owner: lets others subscribe to the table (each needs SELECT), without a lock at that moment. Stays until event.unwatch.';
+    'Run once by a table''s owner: lets others subscribe to the table (each needs SELECT). The running program prepares the table after the commit; event.sync() waits for that. Stays until event.unwatch.';
 
 create function event._unwatch(caller oid, relation oid) returns void
 language plpgsql volatile
@@ -242,6 +261,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform event._check_owner(caller, relation);
+    delete from event.asked a where a.relation = _unwatch.relation;
     update event.watched w set explicit = false where w.relation = _unwatch.relation;
     perform event._release(relation);
 end

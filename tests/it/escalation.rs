@@ -33,7 +33,7 @@ async fn nothing_but_the_interface_is_open_to_all() {
     assert_eq!(found, expected);
     let tables = "from pg_class where relnamespace = 'event'::regnamespace and relkind in ('r', 'p', 'v')";
     for (privilege, expected) in [
-        ("select", "_event _readable change event installation session status subscribed subscription usage"),
+        ("select", "_event _readable asked change event installation session status subscribed subscription usage"),
         ("insert, update, truncate, references, trigger", "-"),
         // before 15 with that privilege everything could be locked that the view reads
         ("delete", if client.major().await >= 15 { "event" } else { "-" }),

@@ -95,10 +95,10 @@ impl Client {
 
     async fn in_effect(&self, text: &str) {
         // outside of a transaction block the statement is the transaction
-        const WAITS: &str = "select exists (select from event.subscription where waiting and ended is null)
+        const WAITS: &str = "select (exists (select from event.subscription where waiting and ended is null) or exists (select from event.asked))
             and now() = statement_timestamp()
             and exists (select from pg_replication_slots where slot_name = event._slot() and active)";
-        if !text.contains("subscribe_") && !text.contains("_subscribe(") {
+        if !["subscribe_", "_subscribe(", "watch("].iter().any(|call| text.contains(call)) {
             return;
         }
         let all = async {
