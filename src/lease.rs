@@ -31,6 +31,9 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// after `wal_sender_timeout`; the program would not notice.
 const UNSTREAMED: u32 = 3;
 
+/// At each so many-th renewal it is looked whether somebody keeps the program, or other readers, from its tables.
+const LOOK_FOR_SQUATTERS: u32 = 5;
+
 /// For so many renewals the walk may be in one step. A step that takes a minute does not end: the largest messages that PostgreSQL can
 /// send take seconds. Nothing but the end of the process stops such a step, and a standby or a new start goes on.
 const LONGEST_STEP: u32 = 60;
@@ -185,6 +188,7 @@ async fn keep(target: &Target, shared: &Shared, notify: &mpsc::UnboundedSender<N
     let _ = notify.send(Notice::Held);
     let longest = crash::longest_step().unwrap_or(LONGEST_STEP);
     let mut unstreamed = 0;
+    let mut looks = 0_u32;
     let mut turn = None;
     let mut renewals = 0;
     loop {
@@ -195,6 +199,13 @@ async fn keep(target: &Target, shared: &Shared, notify: &mpsc::UnboundedSender<N
         unstreamed = if is_streamed || !shared.steps.rests.load(Ordering::Relaxed) { 0 } else { unstreamed + 1 };
         if unstreamed == UNSTREAMED {
             return Err(Error::new(ErrorKind::Connection, "the server does not stream any more"));
+        }
+        looks = looks.wrapping_add(1);
+        if looks.is_multiple_of(LOOK_FOR_SQUATTERS) {
+            let sessions = server::end_squatters(&client).await?;
+            if sessions > 0 {
+                observe(&Observation::SquattersEnded { sessions });
+            }
         }
         let now = shared.steps.within();
         renewals = if now.is_some() && now == turn { renewals + 1 } else { 0 };

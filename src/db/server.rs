@@ -77,6 +77,36 @@ pub async fn serving(client: &Client) -> Result<Option<i32>> {
     client.query_opt(&sql, &[]).await.map_err(error)?.map(|row| row.try_get(0).map_err(error)).transpose()
 }
 
+/// Ends sessions of other roles that hold, or wait for, a lock on a relation of ours that no reader and no writer takes, while a session of
+/// ours waits there. PostgreSQL takes such locks for some statements before it looks who owns the relation (`DefineQueryRewrite`). Returns
+/// how many it ended.
+///
+/// # Errors
+/// Those of the connection. A role that may not end a session leaves it.
+pub async fn end_squatters(client: &Client) -> Result<u64> {
+    let sql = "with ours as materialized (
+                   select c.oid, n.nspowner as owner from pg_namespace n join pg_class c on c.relnamespace = n.oid
+                   where n.nspname in ('event', 'meta')
+               ), wanted as materialized (
+                   select l.relation, l.pid, l.granted, l.mode, o.owner, pg_has_role(a.usesysid, o.owner, 'usage') as is_ours
+                   from pg_locks l join ours o on o.oid = l.relation join pg_stat_activity a on a.pid = l.pid
+                   where l.database = (select d.oid from pg_database d where d.datname = current_database())
+               )
+               select count(*) filter (where pg_terminate_backend(s.pid)) from (
+                   select distinct w.pid from wanted w
+                   where not w.is_ours and w.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+                     and exists (select from wanted v where v.relation = w.relation and v.is_ours and not v.granted)) s";
+    // in one message: the program is at rest where there is none
+    match client.query_typed(sql, &[]).await.map_err(error) {
+        Ok(rows) => match rows.first() {
+            Some(row) => Ok(row.try_get::<_, i64>(0).map_err(error)?.unsigned_abs()),
+            None => Ok(0),
+        },
+        Err(failed) if failed.kind() == ErrorKind::Setup => Ok(0),
+        Err(failed) => Err(failed),
+    }
+}
+
 /// How long the writer's session may be silent. It ends with the program that lost the lease: the next one terminates it. This is for
 /// a role that may not do that. Twice what the walk may be in one step (see `lease.rs`).
 const WRITER_SILENCE: &str = "set idle_session_timeout = '120s'; set idle_in_transaction_session_timeout = '120s'";

@@ -178,6 +178,11 @@ pub enum Observation<'a> {
         /// How many sessions are told of a gap.
         sessions: u64,
     },
+    /// Sessions of other roles kept the program from its own tables, and were ended.
+    SquattersEnded {
+        /// How many.
+        sessions: u64,
+    },
     /// The writer answered what the walk had asked.
     Answered,
     /// Somebody took a watched table out of the publication; it is in it again.
@@ -345,6 +350,11 @@ fn write(observation: &Observation<'_>) {
         Observation::Republished { name, sessions } => {
             tracing::warn!(
                 "table {name} was taken out of our publication and is in it again: {sessions} sessions are told of a gap"
+            );
+        }
+        Observation::SquattersEnded { sessions } => {
+            tracing::warn!(
+                "{sessions} sessions of other roles held locks on Tidewire's relations that keep everybody else waiting; ended them"
             );
         }
         Observation::SubscriptionUnreadable { id } => {

@@ -190,3 +190,30 @@ async fn an_open_subscriber_lets_others_subscribe_while_a_start_waits() {
     open.sql("commit").await;
     tidewire.wait_for_log("delivering from").await;
 }
+
+/// PostgreSQL takes this lock before it looks who owns the relation.
+#[tokio::test]
+async fn who_locks_our_relations_by_create_rule_is_ended() {
+    let database = Database::start().await;
+    let tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql(TABLES).await;
+    let mut subscriber = Subscriber::open(&database).await;
+    subscriber.table("mine").await;
+    for (round, relation) in ["event.session", "event.change", "event.subscription"].into_iter().enumerate() {
+        let holder = database.connect_as("mallory").await;
+        holder.sql("begin; lock table theirs in access exclusive mode").await;
+        let squatter = database.connect_as("mallory").await;
+        let rule = format!("create rule r as on insert to {relation} do also select * from theirs");
+        let squats = tokio::spawn(async move { squatter.simple_query(&rule).await.map(drop) });
+        let held = format!(
+            "select count(*) from pg_locks where relation = '{relation}'::regclass and mode = 'AccessExclusiveLock' and granted"
+        );
+        client.until(&held, "1").await;
+        client.sql(&format!("insert into mine values ({round})")).await;
+        assert_eq!(subscriber.told().await.len(), 1, "{relation}");
+        holder.sql("rollback").await;
+        let _ = squats.await.unwrap();
+    }
+    assert!(tidewire.stop().await.success());
+}
