@@ -73,6 +73,8 @@ struct Body {
     columns: Vec<(String, u32)>,
     /// Which columns these are; none while that is not asked yet.
     numbered: Numbered,
+    /// Of each of its table's columns that is known for certain.
+    is_certain: bool,
 }
 
 impl Body {
@@ -168,8 +170,7 @@ impl Relations {
         self.said.remove(&table);
         for oid in affected {
             self.join(oid);
-            let is_numbered = |body: &Body| !body.numbered.is_empty() || body.columns.is_empty();
-            let is_known = self.bodies.get(&oid).is_none_or(is_numbered) && !self.uncertain.contains_key(&oid);
+            let is_known = self.bodies.get(&oid).is_none_or(|body| body.is_certain);
             if !is_known && !self.is_stranger(oid) {
                 news.asked.push(oid);
             }
@@ -186,7 +187,8 @@ impl Relations {
         self.broken.remove(&body.oid);
         self.uncertain.remove(&body.oid);
         let numbered = Numbered::new();
-        self.bodies.insert(body.oid, Body { schema, name, identity: body.identity, columns, numbered });
+        self.bodies
+            .insert(body.oid, Body { schema, name, identity: body.identity, columns, numbered, is_certain: false });
         self.join(body.oid);
     }
 
@@ -202,7 +204,9 @@ impl Relations {
             return;
         };
         body.numbered = description.number(&body.borrowed(oid), now);
-        match description.uncertain(&body.numbered) {
+        let uncertain = description.uncertain(&body.numbered);
+        body.is_certain = uncertain.is_none();
+        match uncertain {
             Some(uncertain) => drop(self.uncertain.insert(oid, uncertain)),
             None => drop(self.uncertain.remove(&oid)),
         }

@@ -132,6 +132,31 @@ async fn a_column_in_anothers_place_is_hidden_from_who_saw_that() {
     }
 }
 
+#[tokio::test]
+async fn a_column_is_told_again_once_it_is_known_for_certain() {
+    let mut stage = Stage::set(false).await;
+    let owner = stage.owner().await;
+    owner.sql("create table t (id int primary key, a text, v text); insert into t values (1, 'a', 'v')").await;
+    owner.sql("grant select (id, v) on t to joe").await;
+    let mut joe = stage.joe().await;
+    joe.column("t", "v").await;
+    let mut all = Subscriber::open_as(&stage.database, stage.role).await;
+    all.table("t").await;
+    let before =
+        "begin; update t set v = 'w'; alter table t drop column a, add column b text; update t set v = 'x'; commit";
+    owner.sql(before).await;
+    let followed =
+        "select coalesce(bool_and(d.description = event._describe(d.relation)), false) from event.described d";
+    stage.owner().await.until(followed, "t").await;
+    owner.sql("update t set v = 'y'").await;
+    let update = |kind, value| format!(r#"update {kind} t 1 {{"v":"{value}"}}"#);
+    // as many columns before as behind: neither can be told apart
+    let gap = || "gap columns_uncertain".to_owned();
+    assert_eq!(joe.told().await, [gap(), gap(), update("column", "y")]);
+    assert_eq!(all.told().await, ["w", "x", "y"].map(|value| update("table", value)));
+    stage.stop().await;
+}
+
 /// What table t is made of; then what changes that, each with what is inserted after it (`$` is the key).
 type Altered = (&'static str, &'static [(&'static str, &'static str)]);
 
