@@ -222,7 +222,8 @@ impl Index {
         attnum: i16,
         is_certain: bool,
     ) -> Recipients {
-        let (watched, mut found) = self.find(relation, Some(Field { attnum, is_certain }));
+        let (watched, mut found) = self.find(relation, Some(attnum));
+        found.is_certain = is_certain;
         if let Some(watched) = watched {
             found.ring(watched.table, Kind::Table);
             found.ring(watched.columns.get(&attnum).copied(), Kind::Column);
@@ -256,12 +257,13 @@ impl Index {
         sessions.map(told).collect()
     }
 
-    /// `field`: of what happened to this column alone.
-    fn find(&mut self, relation: u32, field: Option<Field>) -> (Option<&Watched>, Finder<'_>) {
+    /// `attnum`: of what happened to this column alone.
+    fn find(&mut self, relation: u32, attnum: Option<i16>) -> (Option<&Watched>, Finder<'_>) {
         self.lookups += 1;
         let finder = Finder {
             lookup: self.lookups,
-            field,
+            attnum,
+            is_certain: true,
             records: &self.records,
             sessions: &mut self.sessions,
             digests: &self.digests,
@@ -306,16 +308,11 @@ impl Watched {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Field {
-    attnum: i16,
-    is_certain: bool,
-}
-
 /// Collects recipients, each session once: the widest kind is looked at first.
 struct Finder<'s> {
     lookup: u64,
-    field: Option<Field>,
+    attnum: Option<i16>,
+    is_certain: bool,
     records: &'s Records,
     sessions: &'s mut [Session],
     digests: &'s Digests,
@@ -362,8 +359,8 @@ impl Finder<'_> {
     }
 
     fn one(&mut self, record: &Record) {
-        let is_other = |field: Field| record.kind == Kind::Field && record.attnum != field.attnum;
-        if self.field.is_some_and(is_other) {
+        let is_other = |attnum| record.kind == Kind::Field && record.attnum != attnum;
+        if self.attnum.is_some_and(is_other) {
             return;
         }
         let Some(session) = self.sessions.get_mut(record.slot as usize) else { return };
@@ -371,9 +368,9 @@ impl Finder<'_> {
             return;
         }
         session.found_in = self.lookup;
-        let may_see = |field: Field, visible: &[i16]| field.is_certain && visible.contains(&field.attnum);
-        let is_hidden = |field| record.visible.as_deref().is_some_and(|visible| !may_see(field, visible));
-        if self.field.is_some_and(is_hidden) {
+        let may_see = |visible: &[i16], attnum| self.is_certain && visible.contains(&attnum);
+        let is_hidden = |attnum| record.visible.as_deref().is_some_and(|visible| !may_see(visible, attnum));
+        if self.attnum.is_some_and(is_hidden) {
             return;
         }
         self.recipients.push(Recipient {
@@ -384,6 +381,7 @@ impl Finder<'_> {
         });
     }
 
+    #[inline]
     fn columns(&mut self, watched: &Watched, changed: Option<&dyn Fn(i16) -> bool>) {
         for (&attnum, &first) in &watched.columns {
             if changed.is_none_or(|changed| changed(attnum)) {

@@ -129,7 +129,7 @@ async fn nothing_is_lost_or_repeated_when_it_dies_within_a_large_transaction() {
     client.sql("begin; insert into ledger select g, 1, repeat('x', 300) from generate_series(2, 9000) g").await;
     client.sql("update ledger set v = 'y' where id % 100 = 0; delete from ledger where id % 1000 = 1; commit").await;
     client.sql("insert into ledger values (20000, 0, 'behind')").await;
-    for at in ["before_commit:1", "after_write:2", "before_commit:2", "after_commit:1", "after_route:1500"] {
+    for at in ["before_commit:1", "after_write:2", "before_commit:2", "after_commit:1", "after_route:200"] {
         let mut tidewire = Tidewire::doomed(&database.url(), at);
         let status = tidewire.wait().await;
         assert_eq!(status.signal(), Some(SIGKILL), "{at}");
