@@ -51,7 +51,7 @@ declare
     step text;
     failed text;
 begin
-    foreach step in array array['end', 'redescribe', 'spare', 'identify', 'recheck'] loop
+    foreach step in array array['end', 'spare', 'redescribe', 'identify', 'recheck'] loop
         begin
             if step = 'redescribe' then
                 perform event._redescribe(relations);

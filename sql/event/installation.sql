@@ -139,6 +139,12 @@ begin
         where s.waiting and s.ended is null
           and (x.owner = (select r.oid from pg_roles r where r.rolname = current_user)
                or x.id::text = current_setting('event.current_session', true));
+        if waiting is not null and exists (select from event.subscription s
+                                           where s.waiting and s.ended is null and s.xmin = pg_current_xact_id_if_assigned()::xid) then
+            raise exception 'the subscription to table "%" takes effect after this transaction', waiting
+                using errcode = 'object_not_in_prerequisite_state',
+                      hint = 'Commit first: the running program then prepares the table. A client that begins transactions by itself needs autocommit.';
+        end if;
         asked := waiting is null;
         if asked then
             select min(a.relation::regclass::text) into waiting

@@ -39,7 +39,7 @@ begin
     if session is null and coalesce(current_session, '') = '' then
         raise exception 'this connection has no current session'
             using errcode = 'object_not_in_prerequisite_state',
-                  hint = 'Call event.session_create() or event.session_attach(session) first, or name the session: through a pooler, in each call.';
+                  hint = 'Call event.session_create() or event.session_attach(session) first, or name the session in each call, as through a pooler. A connection that sends no setting at its start (an application_name, say) is taken for a pooler''s.';
     end if;
     session := coalesce(session, current_session::uuid);
     select * into found_session from event.session s where s.id = session;

@@ -88,8 +88,8 @@ begin
             perform set_config('lock_timeout', event._patience(begun), true);
             perform event._end_subscriptions(array[followed]);
             if followed = any (altered) then
-                perform event._redescribe(array[followed]);
                 perform event._spare_writers(array[followed]);
+                perform event._redescribe(array[followed]);
             end if;
         exception when lock_not_available then
             delete from event.looked l where l.relation = followed;

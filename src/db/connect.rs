@@ -66,6 +66,10 @@ impl Target {
             return Err(Error::new(ErrorKind::InvalidInput, "the database URL is empty")
                 .hint("For the local server, as psql finds it: postgresql:///database"));
         }
+        if parameters::has_raw_password(url) {
+            return Err(Error::new(ErrorKind::InvalidInput, "the database URL has an \"@\" too many")
+                .hint("In a password or a name write %40 for @, %2F for / and %3A for : there."));
+        }
         let Given { parameters, port_at } = parameters::given(url);
         environment::check_parameters(&parameters)?;
         let mut url = url.to_owned();

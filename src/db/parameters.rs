@@ -20,6 +20,13 @@ pub struct Given {
     pub port_at: Option<usize>,
 }
 
+/// Whether a URL has a second `@` before its parameters: as libpq has it the first ends the password, and what is left of that would be
+/// taken, and shown, for a host or a database.
+pub fn has_raw_password(text: &str) -> bool {
+    let is_url = ["postgresql://", "postgres://"].iter().any(|scheme| text.starts_with(scheme));
+    is_url && text.split('?').next().is_some_and(|place| place.matches('@').count() > 1)
+}
+
 /// Reads them as far as the text is what it should be; whether it is the client says.
 pub fn given(text: &str) -> Given {
     let scheme = ["postgresql://", "postgres://"].into_iter().find(|scheme| text.starts_with(scheme));

@@ -24,7 +24,8 @@ async fn a_table_that_somebody_keeps_open_holds_up_no_other() {
     // its row of event.watched is locked, and has to be written
     client.sql("alter table theirs drop column b").await;
     client.sql("alter table mine drop column b").await;
-    let ended = "select count(*) from event.ending where reason = 'column_dropped'";
+    let ended =
+        "select count(*) from event.inbox i join event.journal j on j.id = i.id where j.change = 'subscription_ended'";
     client.until(ended, "1").await;
     let told = subscriber.told().await;
     assert!(told.iter().any(|told| told == "subscription_ended column_dropped"), "{told:?}");

@@ -295,6 +295,17 @@ async fn without_a_host_the_local_servers_socket_is_found() {
 }
 
 #[tokio::test]
+async fn a_password_that_is_not_encoded_is_not_shown_in_part() {
+    for url in
+        ["postgresql://ann:p@s3cret/word@127.0.0.1:1/db", "postgres://ann:p/w@s3cret@127.0.0.1:1/db?sslmode=prefer"]
+    {
+        let (code, text) = check(url, &[]).await;
+        assert!(code != 0 && text.contains("write %40 for @"), "{text}");
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn an_empty_url_is_no_database() {
     for command in ["up", "install", "uninstall", "check"] {
         for url in ["", "  "] {

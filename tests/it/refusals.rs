@@ -191,13 +191,31 @@ async fn what_is_not_in_the_stream_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn who_waits_for_its_own_commit_is_told_at_once() {
+    let database = Database::installed().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql(SEARCH_PATH).await;
+    client.sql("create table person (id int primary key); select session_create()").await;
+    client.sql("begin; select subscribe_table('person')").await;
+    let told = refused(&client, "select event.sync('1 h')").await;
+    assert!(
+        told.starts_with("55000 the subscription to table \"public.person\" takes effect after this transaction"),
+        "{told}"
+    );
+    client.sql("rollback").await;
+    client.sql("select subscribe_table('person')").await;
+    client.sql("select event.sync()").await;
+}
+
+#[tokio::test]
 async fn a_session_that_is_not_there_or_not_current_is_told() {
     let database = Database::installed().await;
     let _tidewire = database.up().await;
     let client = database.connect().await;
     client.sql(SEARCH_PATH).await;
     client.sql("create table person (id int primary key)").await;
-    let create = "Call event.session_create() or event.session_attach(session) first, or name the session: through a pooler, in each call.";
+    let create = "Call event.session_create() or event.session_attach(session) first, or name the session in each call, as through a pooler. A connection that sends no setting at its start (an application_name, say) is taken for a pooler's.";
     let none = format!("55000 this connection has no current session -- {create}");
     for call in [
         "subscribe_table(meta.relation_id('public', 'person'))",
