@@ -424,9 +424,11 @@ async fn a_change_that_would_break_the_writers_ends_the_watch_and_they_go_on() {
             let told = story.told().await;
             let parted = parted.told().await;
             let (ended, kept) = if spared == "t" { (&told[0], &parted) } else { (&parted, &told[0]) };
+            // a stored column that comes has values
+            let ended: Vec<String> = ended.iter().filter(|told| *told != "gap rewritten").cloned().collect();
             let update = |value: u8, table: &str| format!(r#"update table {table} 1 {{"v":{value}}}"#);
             let (name, other_name) = if spared == "t" { ("t", "p") } else { ("p", "t") };
-            assert_eq!(*ended, [update(2, name), "subscription_ended writers_endangered".to_owned()], "{change}");
+            assert_eq!(ended, [update(2, name), "subscription_ended writers_endangered".to_owned()], "{change}");
             assert_eq!(*kept, [update(2, other_name), update(3, other_name)], "{change}");
         }
     }
