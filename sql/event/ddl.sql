@@ -50,7 +50,8 @@ begin
             -- row-level security, the owner, the schema
             failed := event._follow(touched, tg_tag in ('ALTER TABLE', 'ALTER SCHEMA'));
         end if;
-        if tg_tag = 'DROP OWNED' and tg_event = 'sql_drop' then
+        -- which revokes too, and may drop nothing
+        if tg_tag = 'DROP OWNED' and tg_event = 'ddl_command_end' then
             perform event._recheck(null);
         end if;
         if tg_event = 'ddl_command_end' and tg_tag in ('ALTER TABLE', 'ALTER TYPE') then

@@ -451,3 +451,33 @@ async fn a_role_is_who_it_is_however_its_name_is_written() {
     }
     assert_eq!(ann.inbox().await, std::slice::from_ref(&event));
 }
+
+/// Each in the transaction of the change behind it.
+#[tokio::test]
+async fn every_way_to_revoke_acts_at_its_place() {
+    let database = Database::installed().await;
+    let _tidewire = database.up().await;
+    let client = database.connect().await;
+    client.sql("create role ann login").await;
+    for (at, revoke) in [
+        "revoke select on s.t from ann",
+        "revoke select on all tables in schema s from ann",
+        "revoke usage on schema s from ann",
+        "do $$ begin revoke select on s.t from ann; exception when others then null; end $$",
+        // which drops nothing here
+        "drop owned by ann",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        client.sql("create schema s; create table s.t (id int primary key, v text)").await;
+        client.sql("grant usage on schema s to ann; grant select on s.t to ann").await;
+        let mut ann = Subscriber::open_as(&database, "ann").await;
+        ann.sql("select subscribe_table(meta.relation_id('s', 't'))").await;
+        client.sql(&format!("insert into s.t values ({at}, 'before')")).await;
+        client.sql(&format!("begin; {revoke}; update s.t set v = 'after'; commit")).await;
+        let before = format!(r#"insert table s.t {at} {{"id":{at},"v":"before"}}"#);
+        assert_eq!(ann.told().await, [before, "subscription_ended privilege_revoked".to_owned()], "{revoke}");
+        client.sql("drop table s.t; drop schema s").await;
+    }
+}
